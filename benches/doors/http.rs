@@ -1,0 +1,70 @@
+//! One JSON message per request on 32 keep-alive connections.
+
+use super::setup::Broker;
+use super::{RUN, reference, report};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::Instant,
+};
+
+const CONNECTIONS: usize = 32;
+
+/// Requests per second of `request` on 32 connections, all driven by this thread: one request is
+/// out on each.
+fn rate(address: &str, request: &[u8]) -> f64 {
+    let mut streams: Vec<TcpStream> = (0..CONNECTIONS)
+        .map(|_| {
+            let stream = TcpStream::connect(address).expect("connect");
+            stream.set_nodelay(true).expect("nodelay");
+            stream
+        })
+        .collect();
+    let mut buffer = vec![0; 16 << 10];
+    let mut run = |seconds: f64| {
+        for stream in &mut streams {
+            stream.write_all(request).expect("request");
+        }
+        let (start, mut done) = (Instant::now(), 0u64);
+        while start.elapsed().as_secs_f64() < seconds {
+            for stream in &mut streams {
+                let count = stream.read(&mut buffer).expect("answer");
+                assert!(buffer[..count].starts_with(b"HTTP/1.1 201"), "{:?}", &buffer[..count]);
+                stream.write_all(request).expect("request");
+                done += 1;
+            }
+        }
+        let rate = done as f64 / start.elapsed().as_secs_f64();
+        for stream in &mut streams {
+            assert!(stream.read(&mut buffer).expect("answer") > 0);
+        }
+        rate
+    };
+    run(0.5);
+    run(RUN.as_secs_f64())
+}
+
+fn request(address: &str, path: &str) -> Vec<u8> {
+    let body = format!("{{\"body\":\"{}\"}}", "x".repeat(100));
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body.as_bytes()].concat()
+}
+
+/// Publish in memory against an empty handler.
+pub fn publish(broker: &Broker) {
+    broker.topic("mem", "broker", "memory");
+    let empty = reference::EmptyHttp::start();
+    let ceiling = rate(&empty.address, &request(&empty.address, "/"));
+    drop(empty);
+    let published = rate(&broker.http, &request(&broker.http, "/v1/topics/mem/messages"));
+    report(
+        "HTTP publish, 32 connections, in memory",
+        format!("{published:.0} req/s"),
+        format!("empty handler {ceiling:.0}"),
+        published / ceiling,
+        ">= 0.6",
+    );
+}

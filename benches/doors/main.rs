@@ -1,0 +1,61 @@
+//! What the doors reach, each beside a reference measured in the same run.
+//!
+//! `cargo bench --bench doors` runs all; `cargo bench --bench doors -- put get` those whose names
+//! contain a word. The broker is the release binary, in a process of its own, on a store of its own
+//! in `OCTOQ_BENCH_DIR` (default: the temporary folder); clients are plain blocking sockets in this process. Both share the
+//! machine, so figures are lower bounds and only ratios are worth comparing.
+
+#![allow(clippy::expect_used, reason = "a bench that cannot go on says why and ends")]
+
+mod http;
+mod otq;
+mod push;
+mod reference;
+mod setup;
+
+use std::time::Duration;
+
+fn main() {
+    let mut arguments: Vec<String> =
+        std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    if arguments.first().is_some_and(|word| word == reference::EMPTY_HTTP) {
+        return reference::serve_empty_http();
+    }
+    arguments.retain(|word| !word.starts_with("--"));
+    let wanted = |name: &str| {
+        arguments.is_empty() || arguments.iter().any(|word| name.contains(word.as_str()))
+    };
+    type Bench = (&'static str, fn(&setup::Broker));
+    let benches: [Bench; 8] = [
+        ("login", otq::login),
+        ("one", otq::one_at_a_time),
+        ("sync", otq::one_sync_publish),
+        ("put", otq::put_rows),
+        ("get", otq::get_rows),
+        ("http", http::publish),
+        ("websocket", push::to_one_websocket),
+        ("subscribers", push::to_subscribers),
+    ];
+    for (name, bench) in benches {
+        if wanted(name) {
+            let broker = setup::Broker::start();
+            bench(&broker);
+        }
+    }
+}
+
+/// How long each measurement runs.
+pub const RUN: Duration = Duration::from_secs(3);
+
+/// Prints one line: what, figure, reference, ratio, target.
+pub fn report(what: &str, figure: String, reference: String, ratio: f64, target: &str) {
+    println!(
+        "{what:<44} {figure:>22}   reference {reference:>22}   ratio {ratio:>6.2}   target {target}"
+    );
+}
+
+/// The value below which `per_mille` of 1000 lie.
+pub fn percentile(sorted: &[u64], per_mille: usize) -> u64 {
+    let at = (sorted.len() * per_mille / 1000).min(sorted.len().saturating_sub(1));
+    sorted.get(at).copied().unwrap_or(0)
+}

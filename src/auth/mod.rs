@@ -1,0 +1,290 @@
+//! Users, roles, passwords: what may this caller do. Pure but for the hashing.
+//!
+//! The model is octoque's (its `auth.yaml`): a request on a topic passes when the topic is in the
+//! user's own list, or the user's role lists the topic with the letter that the verb needs. Beyond
+//! octoque: role `admin` may do everything everywhere, and whoever made a topic may do everything
+//! on it (in octoque an administrator could not use the topic it had just made).
+//!
+//! Never knows another room: not where users are stored, nor who asks.
+
+mod password;
+mod rights;
+
+pub use password::{HashError, Verified, hash_password, verify_password};
+pub use rights::Rights;
+
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt};
+
+/// The role that may do everything.
+pub const ADMIN: &str = "admin";
+/// The role of a user for whom none was named: only what its own list and its own topics give.
+pub const USER: &str = "user";
+/// octoque's first password.
+const STOCK_PASSWORD: &str = "password";
+/// Longest name of a user or role, bytes.
+const NAME_BYTES_MAX: usize = 255;
+/// Longest list of a user's own topics.
+const TOPICS_MAX: usize = 10_000;
+
+/// One user.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// PHC string; never shown.
+    password_hash: String,
+    /// The name of its role.
+    role: String,
+    /// Topics on which it may do everything.
+    #[serde(default)]
+    topics: Vec<String>,
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User")
+            .field("role", &self.role)
+            .field("topics", &self.topics)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One role: the topics it may use, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Role {
+    /// Topic name (or `*`) and letters of r, w, n, c.
+    #[serde(default)]
+    topics: Vec<Access>,
+}
+
+/// One entry of a role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// A topic's name; `*` is every topic.
+    name: String,
+    /// Letters of r (GET, SUBSCRIBE, DISPLAY), w (PUT), c (CLEAR), n (NEW).
+    access: String,
+}
+
+/// Why an account cannot be changed or read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccountError {
+    /// A name that cannot be sent over otq, or is too long.
+    #[error("a user's name must have 1 to 255 bytes without white space or `:`")]
+    Name,
+    /// No such role.
+    #[error("there is no role `{0}`")]
+    NoSuchRole(String),
+    /// Too many topics.
+    #[error("a user may have at most 10000 topics of its own")]
+    TooManyTopics,
+    /// A stored account that is not of the known form.
+    #[error("account `{0}` is not of the known form")]
+    Malformed(String),
+}
+
+/// All users and roles.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Accounts {
+    users: BTreeMap<String, User>,
+    roles: BTreeMap<String, Role>,
+}
+
+impl Accounts {
+    /// octoque's first start: `admin` with password `password` and role `admin`.
+    pub fn stock() -> Accounts {
+        // Hashing fails only on parameters out of bounds, and these are constants; then nobody can log in.
+        let password_hash = hash_password(STOCK_PASSWORD).unwrap_or_default();
+        let topics = vec!["default".to_owned(), "pubsub".to_owned()];
+        let admin = User { password_hash, role: ADMIN.to_owned(), topics };
+        Accounts {
+            users: BTreeMap::from([("admin".to_owned(), admin)]),
+            roles: BTreeMap::from([
+                (ADMIN.to_owned(), Role::default()),
+                (USER.to_owned(), Role::default()),
+            ]),
+        }
+    }
+
+    /// Nobody can log in.
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
+    }
+
+    /// From the store: (name, JSON) of users and of roles.
+    pub fn from_stored<'a>(
+        users: impl Iterator<Item = (&'a str, &'a str)>,
+        roles: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Accounts, AccountError> {
+        fn read<'a, T: for<'de> Deserialize<'de>>(
+            stored: impl Iterator<Item = (&'a str, &'a str)>,
+        ) -> Result<BTreeMap<String, T>, AccountError> {
+            stored
+                .map(|(name, json)| match serde_json::from_str(json) {
+                    Ok(value) => Ok((name.to_owned(), value)),
+                    Err(_) => Err(AccountError::Malformed(name.to_owned())),
+                })
+                .collect()
+        }
+        Ok(Accounts { users: read(users)?, roles: read(roles)? })
+    }
+
+    /// For the store: (table, name, JSON).
+    pub fn stored(&self) -> impl Iterator<Item = (&'static str, String, String)> {
+        let users = self.users.iter().map(|(name, user)| ("user", name.clone(), json(user)));
+        users.chain(self.roles.iter().map(|(name, role)| ("role", name.clone(), json(role))))
+    }
+
+    /// The hash a password is checked against.
+    pub fn password_hash(&self, user: &str) -> Option<&str> {
+        self.users.get(user).map(|user| user.password_hash.as_str())
+    }
+
+    /// Names and roles of all users.
+    pub fn users(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.users.iter().map(|(name, user)| (name.as_str(), user.role.as_str()))
+    }
+
+    /// Somebody could come in as `admin` with the password everybody knows. Dear: checks a hash.
+    pub fn stock_password_in_use(&self) -> bool {
+        self.password_hash("admin").is_some_and(|hash| verify_password(STOCK_PASSWORD, Some(hash)))
+    }
+
+    /// Makes or changes a user; answers its JSON for the store.
+    ///
+    /// `role` and `topics` of `None` stay as they are; a new user has role `user` and no topics.
+    pub fn put_user(
+        &mut self,
+        name: &str,
+        password_hash: &str,
+        role: Option<&str>,
+        topics: Option<Vec<String>>,
+    ) -> Result<String, AccountError> {
+        let bad = |c: char| c.is_whitespace() || c.is_control() || c == ':';
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains(bad) {
+            return Err(AccountError::Name);
+        }
+        if topics.as_ref().is_some_and(|topics| topics.len() > TOPICS_MAX) {
+            return Err(AccountError::TooManyTopics);
+        }
+        let known = self.users.get(name);
+        let role = role.or(known.map(|user| user.role.as_str())).unwrap_or(USER).to_owned();
+        if !self.roles.contains_key(&role) && role != ADMIN && role != USER {
+            return Err(AccountError::NoSuchRole(role));
+        }
+        let topics = topics.or_else(|| known.map(|user| user.topics.clone())).unwrap_or_default();
+        let user = User { password_hash: password_hash.to_owned(), role, topics };
+        let stored = json(&user);
+        self.users.insert(name.to_owned(), user);
+        Ok(stored)
+    }
+
+    /// Removes a user; false when there was none.
+    pub fn remove_user(&mut self, name: &str) -> bool {
+        self.users.remove(name).is_some()
+    }
+
+    /// May do everything.
+    pub fn is_admin(&self, user: &str) -> bool {
+        self.users.get(user).is_some_and(|user| user.role == ADMIN)
+    }
+
+    /// May make a topic of this name.
+    pub fn may_create(&self, user: &str, topic: &[u8]) -> bool {
+        self.rights(user, topic, None).contains(Rights::CREATE)
+    }
+
+    /// What a user may do on a topic that `owner` made.
+    pub fn rights(&self, user: &str, topic: &[u8], owner: Option<&str>) -> Rights {
+        let Some(known) = self.users.get(user) else { return Rights::NONE };
+        let own = known.topics.iter().any(|name| name.as_bytes() == topic);
+        if known.role == ADMIN || own || owner == Some(user) {
+            return Rights::ALL;
+        }
+        let Some(role) = self.roles.get(&known.role) else { return Rights::NONE };
+        role.topics
+            .iter()
+            .filter(|access| access.name == "*" || access.name.as_bytes() == topic)
+            .fold(Rights::NONE, |rights, access| rights | Rights::from_letters(&access.access))
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> String {
+    // Maps with text keys and plain fields always serialise.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accounts() -> Accounts {
+        let users = [
+            ("ann", r#"{"password_hash":"x","role":"reader","topics":["own"]}"#),
+            ("root", r#"{"password_hash":"x","role":"admin"}"#),
+            ("lost", r#"{"password_hash":"x","role":"gone"}"#),
+        ];
+        let roles =
+            [("reader", r#"{"topics":[{"name":"*","access":"r"},{"name":"in","access":"wc"}]}"#)];
+        Accounts::from_stored(users.into_iter(), roles.into_iter()).unwrap()
+    }
+
+    #[test]
+    fn rights_come_from_the_own_list_the_role_and_the_maker() {
+        let accounts = accounts();
+        let table: [(&str, &str, Option<&str>, Rights); 8] = [
+            ("ann", "own", None, Rights::ALL),
+            ("ann", "any", None, Rights::READ),
+            ("ann", "in", None, Rights::READ | Rights::WRITE | Rights::CLEAR),
+            ("ann", "made", Some("ann"), Rights::ALL),
+            ("ann", "made", Some("root"), Rights::READ),
+            ("root", "any", None, Rights::ALL),
+            ("lost", "any", None, Rights::NONE),
+            ("nobody", "any", None, Rights::NONE),
+        ];
+        for (user, topic, owner, rights) in table {
+            assert_eq!(accounts.rights(user, topic.as_bytes(), owner), rights, "{user} on {topic}");
+        }
+        assert!(accounts.may_create("root", b"new") && !accounts.may_create("ann", b"new"));
+    }
+
+    #[test]
+    fn the_stock_account_is_noticed_until_its_password_changes() {
+        let mut accounts = Accounts::stock();
+        assert!(accounts.stock_password_in_use() && accounts.is_admin("admin"));
+        let hash = hash_password("better").unwrap();
+        accounts.put_user("admin", &hash, None, None).unwrap();
+        assert!(!accounts.stock_password_in_use());
+        assert!(accounts.is_admin("admin"), "the role stays");
+    }
+
+    #[test]
+    fn accounts_come_back_from_the_store_as_they_were() {
+        let accounts = Accounts::stock();
+        let stored: Vec<_> = accounts.stored().collect();
+        let table = |name| {
+            let rows = stored.iter().filter(move |(table, _, _)| *table == name);
+            rows.map(|(_, key, json)| (key.as_str(), json.as_str()))
+        };
+        assert_eq!(Accounts::from_stored(table("user"), table("role")), Ok(accounts));
+    }
+
+    #[test]
+    fn names_that_no_client_could_send_are_refused() {
+        let mut accounts = Accounts::stock();
+        for name in ["", "a b", "a:b", "a\n", &"x".repeat(256)] {
+            assert_eq!(
+                accounts.put_user(name, "h", None, None),
+                Err(AccountError::Name),
+                "{name:?}"
+            );
+        }
+        let wrong = accounts.put_user("ann", "h", Some("nope"), None);
+        assert_eq!(wrong, Err(AccountError::NoSuchRole("nope".into())));
+    }
+
+    #[test]
+    fn a_hash_is_never_shown() {
+        let shown = format!("{:?}", Accounts::stock());
+        assert!(!shown.contains("argon2"), "{shown}");
+    }
+}

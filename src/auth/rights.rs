@@ -1,0 +1,62 @@
+//! What may be done on a topic, as a set.
+
+use std::ops::BitOr;
+
+/// A set of rights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rights(u8);
+
+impl Rights {
+    /// Nothing.
+    pub const NONE: Rights = Rights(0);
+    /// Receive, ack, look, subscribe (octoque's `r`).
+    pub const READ: Rights = Rights(1);
+    /// Publish (octoque's `w`).
+    pub const WRITE: Rights = Rights(2);
+    /// Remove messages (octoque's `c`).
+    pub const CLEAR: Rights = Rights(4);
+    /// Make the topic (octoque's `n`).
+    pub const CREATE: Rights = Rights(8);
+    /// Change or delete the topic and its queues: its maker's and an admin's.
+    pub const MANAGE: Rights = Rights(16);
+    /// Everything.
+    pub const ALL: Rights = Rights(31);
+
+    /// Of octoque's letters r, w, n, c; others mean nothing.
+    pub fn from_letters(letters: &str) -> Rights {
+        letters.chars().fold(Rights::NONE, |rights, letter| {
+            rights
+                | match letter.to_ascii_lowercase() {
+                    'r' => Rights::READ,
+                    'w' => Rights::WRITE,
+                    'c' => Rights::CLEAR,
+                    'n' => Rights::CREATE,
+                    _ => Rights::NONE,
+                }
+        })
+    }
+
+    /// All of `other` are in this.
+    pub fn contains(self, other: Rights) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The first right in it, for a refusal.
+    pub fn name(self) -> &'static str {
+        match self {
+            _ if self.contains(Rights::MANAGE) => "manage",
+            _ if self.contains(Rights::CREATE) => "create",
+            _ if self.contains(Rights::CLEAR) => "clear",
+            _ if self.contains(Rights::WRITE) => "write",
+            _ => "read",
+        }
+    }
+}
+
+impl BitOr for Rights {
+    type Output = Rights;
+
+    fn bitor(self, other: Rights) -> Rights {
+        Rights(self.0 | other.0)
+    }
+}

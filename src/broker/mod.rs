@@ -1,0 +1,61 @@
+//! The actors and the words they speak. Doors reach all of it through [`Broker`].
+//!
+//! Holds the registry, one actor per topic with its waiting receivers and subscribers, and the
+//! checks of passwords. Never knows bytes on a wire or what a client's reply looks like.
+
+pub mod clock;
+pub mod doorkeeper;
+pub mod error;
+pub mod handle;
+pub mod messages;
+#[cfg(test)]
+mod panic_test;
+pub mod registry;
+pub mod subscribers;
+pub mod topic;
+pub mod waiters;
+
+pub use crate::engine::QueueFigures;
+pub use error::BrokerError;
+pub use handle::{Broker, BrokerState, Caller, ConnectionGuard, DefaultLevels, TopicHandle};
+pub use messages::*;
+pub use subscribers::{PushFormat, SlowPolicy, Subscription};
+
+/// The bounds of the broker, from `[limits]`; see config/octoq.toml for what each is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Most topics; 0 is unlimited.
+    pub topics_max: usize,
+    /// Longest body, bytes.
+    pub body_bytes_max: usize,
+    /// Most messages of one publish, receive or ack.
+    pub batch_max: usize,
+    /// Most bytes of bodies of one receive.
+    pub receive_bytes_max: usize,
+    /// Most receivers waiting at one topic.
+    pub waiters_max: usize,
+    /// Chunks one subscriber may be behind before it counts as lagging.
+    pub subscriber_chunks: usize,
+    /// A chunk of pushes is closed at this size, bytes.
+    pub chunk_bytes: usize,
+    /// Bytes a lagging subscriber may be behind before its policy applies.
+    pub subscriber_backlog_bytes: u64,
+    /// How long a subscriber may be stuck before it is dropped.
+    pub subscriber_stuck: std::time::Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            topics_max: 0,
+            body_bytes_max: 4_000_000,
+            batch_max: 10_000,
+            receive_bytes_max: 16 << 20,
+            waiters_max: 10_000,
+            subscriber_chunks: 16,
+            chunk_bytes: 64 << 10,
+            subscriber_backlog_bytes: 64 << 20,
+            subscriber_stuck: std::time::Duration::from_secs(60),
+        }
+    }
+}

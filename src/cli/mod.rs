@@ -1,0 +1,38 @@
+//! The commands of the binary. Exit codes: 0 ok, 1 error, 2 usage, 3 empty or timeout, 4 not
+//! allowed, 5 not reachable.
+
+pub mod check;
+mod prompt;
+pub mod repl;
+pub mod serve;
+pub mod user;
+
+use crate::config::Config;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Where the configuration comes from, beside the environment.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ConfigArgs {
+    /// Configuration file; config/octoq.toml of the working directory when there is one
+    #[arg(long, env = "OCTOQ_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// One setting, e.g. --set otq.listen=127.0.0.1:0; may be repeated
+    #[arg(
+        long = "set",
+        env = "OCTOQ_SET",
+        value_name = "SECTION.KEY=VALUE",
+        value_delimiter = ';'
+    )]
+    pub set: Vec<String>,
+}
+
+impl ConfigArgs {
+    /// Reads it; what is wrong is said on stderr.
+    pub fn load(&self) -> Result<Config, ExitCode> {
+        Config::load(self.config.as_deref(), &self.set).map_err(|error| {
+            eprintln!("octoq: configuration: {error}");
+            ExitCode::from(2)
+        })
+    }
+}

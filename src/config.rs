@@ -1,0 +1,478 @@
+//! The configuration: one struct per section, its defaults and checks beside the fields.
+//!
+//! Later wins: these defaults, `config/octoq.toml` or the file named by `--config`, the environment
+//! (`OCTOQ__SECTION__KEY`), `--set section.key=value`. A misspelt key is an error at start. What
+//! each key is for stands in config/octoq.toml.
+
+use crate::broker::Limits;
+use crate::journal::JournalSettings;
+use crate::queue::Level;
+use serde::{Deserialize, Serialize};
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// `[store]`
+    pub store: StoreConfig,
+    /// `[http]`
+    pub http: HttpConfig,
+    /// `[ws]`
+    pub ws: WsConfig,
+    /// `[otq]`
+    pub otq: OtqConfig,
+    /// `[auth]`
+    pub auth: AuthConfig,
+    /// `[limits]`
+    pub limits: LimitsConfig,
+    /// `[server]`
+    pub server: ServerConfig,
+}
+
+/// `[store]`: where messages are kept and how surely.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// Folder of the store; made when missing.
+    pub path: PathBuf,
+    /// Level of broker topics that name none.
+    pub durability: Level,
+    /// Level of pubsub topics that name none.
+    pub pubsub_durability: Level,
+    /// How long async commits may stay unsynced.
+    pub sync_interval_ms: u64,
+    /// Batches waiting for the writer before publishers are told to wait.
+    pub queue_max: usize,
+    /// Most records of one commit.
+    pub commit_records_max: usize,
+    /// Most bytes of one commit.
+    pub commit_bytes_max: usize,
+    /// Room kept for acks when the disk is full.
+    pub reserve_bytes: u64,
+    /// Page cache of the store.
+    pub cache_bytes: usize,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        StoreConfig {
+            path: "octoq-data".into(),
+            durability: Level::Sync,
+            pubsub_durability: Level::Async,
+            sync_interval_ms: 100,
+            queue_max: 4096,
+            commit_records_max: 4096,
+            commit_bytes_max: 4 << 20,
+            reserve_bytes: 16 << 20,
+            cache_bytes: 64 << 20,
+        }
+    }
+}
+
+/// `[http]`: the native door.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Address; `""` switches the door off.
+    pub listen: String,
+    /// Most connections.
+    pub connections_max: usize,
+    /// How long a client may take to send a request's head.
+    pub request_timeout_ms: u64,
+    /// How long an idle connection is kept.
+    pub keep_alive_s: u64,
+    /// Most bytes of a request's body.
+    pub request_bytes_max: usize,
+    /// Longest long poll.
+    pub wait_max_s: u64,
+    /// Foreign web origins that browsers may come from; the door's own is always allowed.
+    pub origins: Vec<String>,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        HttpConfig {
+            listen: "127.0.0.1:6790".into(),
+            connections_max: 20_000,
+            request_timeout_ms: 10_000,
+            keep_alive_s: 75,
+            request_bytes_max: 16 << 20,
+            wait_max_s: 60,
+            origins: Vec::new(),
+        }
+    }
+}
+
+/// `[ws]`: WebSocket subscribers of the native door.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WsConfig {
+    /// Longest frame a client may send.
+    pub frame_bytes_max: usize,
+    /// How often a silent client is pinged.
+    pub ping_s: u64,
+    /// A client that has not been heard of for this long is dropped.
+    pub timeout_s: u64,
+}
+
+impl Default for WsConfig {
+    fn default() -> Self {
+        WsConfig { frame_bytes_max: 64 << 10, ping_s: 15, timeout_s: 60 }
+    }
+}
+
+/// `[otq]`: the TCP door for octoque clients.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OtqConfig {
+    /// Address; `""` switches the door off. octoque's own port is 6789.
+    pub listen: String,
+    /// Most connections.
+    pub connections_max: usize,
+    /// Longest command line.
+    pub command_bytes_max: usize,
+    /// Most rows of one PUT, most messages of one GET.
+    pub rows_max: u64,
+    /// How often a subscriber gets a blank line.
+    pub keep_alive_s: u64,
+    /// Connections that said DISCONNECT while subscribed and are waited for to close.
+    pub parked_max: usize,
+    /// How long a client may leave a reply unread, or a PUT unfinished, before it is dropped.
+    pub stuck_s: u64,
+}
+
+impl Default for OtqConfig {
+    fn default() -> Self {
+        OtqConfig {
+            listen: "127.0.0.1:6789".into(),
+            connections_max: 20_000,
+            command_bytes_max: 64 << 10,
+            rows_max: 1_000_000,
+            keep_alive_s: 15,
+            parked_max: 10_000,
+            stuck_s: 300,
+        }
+    }
+}
+
+/// What a caller without credentials may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Anonymous {
+    /// Everything, when it comes from this machine; nothing otherwise.
+    Local,
+    /// Nothing.
+    Never,
+    /// Everything, from anywhere.
+    Anywhere,
+}
+
+/// `[auth]`: who may do what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthConfig {
+    /// HTTP callers without credentials.
+    pub anonymous: Anonymous,
+    /// Listen beyond loopback although the stock password is in use.
+    pub allow_stock_password: bool,
+    /// Password checks at the same time; 0 is one per core.
+    pub verifications_max: usize,
+    /// Logins remembered so that a reconnect costs no hashing.
+    pub logins_remembered_max: usize,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        AuthConfig {
+            anonymous: Anonymous::Local,
+            allow_stock_password: false,
+            verifications_max: 0,
+            logins_remembered_max: 10_000,
+        }
+    }
+}
+
+/// `[limits]`: the bounds of the broker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Most topics; 0 is unlimited.
+    pub topics_max: usize,
+    /// Bytes of message bodies held in memory by all topics; 0 is a quarter of the memory, at most 256 MiB.
+    pub memory_bytes: u64,
+    /// Longest body.
+    pub body_bytes_max: usize,
+    /// Most messages of one publish, receive or ack.
+    pub batch_max: usize,
+    /// Most bytes of one receive.
+    pub receive_bytes_max: usize,
+    /// Receivers waiting at one topic.
+    pub waiters_max: usize,
+    /// Chunks a subscriber may be behind before it counts as lagging.
+    pub subscriber_chunks: usize,
+    /// Size at which a chunk of pushes is closed.
+    pub chunk_bytes: usize,
+    /// Bytes a lagging subscriber may be behind.
+    pub subscriber_backlog_bytes: u64,
+    /// How long a subscriber may be stuck.
+    pub subscriber_stuck_s: u64,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        let limits = Limits::default();
+        LimitsConfig {
+            topics_max: limits.topics_max,
+            memory_bytes: 0,
+            body_bytes_max: limits.body_bytes_max,
+            batch_max: limits.batch_max,
+            receive_bytes_max: limits.receive_bytes_max,
+            waiters_max: limits.waiters_max,
+            subscriber_chunks: limits.subscriber_chunks,
+            chunk_bytes: limits.chunk_bytes,
+            subscriber_backlog_bytes: limits.subscriber_backlog_bytes,
+            subscriber_stuck_s: limits.subscriber_stuck.as_secs(),
+        }
+    }
+}
+
+/// `[server]`: the process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Threads that serve topics and sessions; 0 chooses: 1 up to two cores, else one per core, at most 8.
+    pub workers: usize,
+    /// How long a stop waits for what is in flight.
+    pub stop_timeout_ms: u64,
+    /// A peer that acknowledges nothing for this long is dropped by the kernel.
+    pub tcp_user_timeout_ms: u64,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        ServerConfig { workers: 0, stop_timeout_ms: 5_000, tcp_user_timeout_ms: 30_000 }
+    }
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A key that does not exist, a value of the wrong type, a file that cannot be read.
+    #[error("{0}")]
+    Source(#[from] config::ConfigError),
+    /// A value outside its bounds.
+    #[error("{key}: {problem}")]
+    Value {
+        /// Which key.
+        key: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// The file read when none is named, if it is there.
+pub const DEFAULT_FILE: &str = "config/octoq.toml";
+
+/// Keys whose value is a list: commas part its items in the environment and in `--set`.
+const LISTS: [&str; 1] = ["http.origins"];
+
+impl Config {
+    /// Reads all sources. `file`: must exist when named. `set`: `section.key=value`.
+    pub fn load(file: Option<&Path>, set: &[String]) -> Result<Config, ConfigError> {
+        let mut builder =
+            config::Config::builder().add_source(config::Config::try_from(&Config::default())?);
+        builder = match file {
+            Some(path) => builder.add_source(config::File::from(path)),
+            None => builder.add_source(config::File::with_name(DEFAULT_FILE).required(false)),
+        };
+        let environment = config::Environment::with_prefix("OCTOQ")
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true);
+        builder = builder.add_source(environment.list_separator(",").with_list_parse_key(LISTS[0]));
+        for pair in set {
+            let (key, value) = pair.split_once('=').ok_or(ConfigError::Value {
+                key: "--set",
+                problem: format!("`{pair}` is not of the form section.key=value"),
+            })?;
+            let (key, value) = (key.trim(), value.trim());
+            builder = if LISTS.contains(&key) {
+                let items: Vec<_> =
+                    value.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+                builder.set_override(key, items)?
+            } else {
+                builder.set_override(key, value)?
+            };
+        }
+        let config: Config = builder.build()?.try_deserialize()?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let positive: [(&'static str, u64); 16] = [
+            ("store.queue_max", self.store.queue_max as u64),
+            ("store.commit_records_max", self.store.commit_records_max as u64),
+            ("store.commit_bytes_max", self.store.commit_bytes_max as u64),
+            ("store.sync_interval_ms", self.store.sync_interval_ms),
+            ("http.connections_max", self.http.connections_max as u64),
+            ("http.request_bytes_max", self.http.request_bytes_max as u64),
+            ("ws.frame_bytes_max", self.ws.frame_bytes_max as u64),
+            ("ws.ping_s", self.ws.ping_s),
+            ("otq.connections_max", self.otq.connections_max as u64),
+            ("otq.command_bytes_max", self.otq.command_bytes_max as u64),
+            ("otq.keep_alive_s", self.otq.keep_alive_s),
+            ("limits.body_bytes_max", self.limits.body_bytes_max as u64),
+            ("limits.batch_max", self.limits.batch_max as u64),
+            ("limits.receive_bytes_max", self.limits.receive_bytes_max as u64),
+            ("limits.subscriber_chunks", self.limits.subscriber_chunks as u64),
+            ("limits.chunk_bytes", self.limits.chunk_bytes as u64),
+        ];
+        for (key, value) in positive {
+            if value == 0 {
+                return Err(ConfigError::Value { key, problem: "must be at least 1".into() });
+            }
+        }
+        if self.limits.body_bytes_max > 1 << 30 {
+            return Err(ConfigError::Value {
+                key: "limits.body_bytes_max",
+                problem: "must be at most 1 GiB".into(),
+            });
+        }
+        address("http.listen", &self.http.listen)?;
+        address("otq.listen", &self.otq.listen)?;
+        Ok(())
+    }
+
+    /// The bounds the broker works under.
+    pub fn limits(&self) -> Limits {
+        let limits = &self.limits;
+        Limits {
+            topics_max: limits.topics_max,
+            body_bytes_max: limits.body_bytes_max,
+            batch_max: limits.batch_max,
+            receive_bytes_max: limits.receive_bytes_max,
+            waiters_max: limits.waiters_max,
+            subscriber_chunks: limits.subscriber_chunks,
+            chunk_bytes: limits.chunk_bytes,
+            subscriber_backlog_bytes: limits.subscriber_backlog_bytes,
+            subscriber_stuck: Duration::from_secs(limits.subscriber_stuck_s),
+        }
+    }
+
+    /// How the journal is set up.
+    pub fn journal(&self) -> JournalSettings {
+        JournalSettings {
+            path: self.store.path.clone(),
+            queue_max: self.store.queue_max,
+            commit_records_max: self.store.commit_records_max,
+            commit_bytes_max: self.store.commit_bytes_max,
+            sync_interval: Duration::from_millis(self.store.sync_interval_ms),
+            reserve_bytes: self.store.reserve_bytes,
+            cache_bytes: self.store.cache_bytes,
+        }
+    }
+
+    /// Bytes of bodies all topics may hold together.
+    pub fn memory_bytes(&self) -> u64 {
+        match self.limits.memory_bytes {
+            0 => (machine_memory() / 4).clamp(16 << 20, 256 << 20),
+            set => set,
+        }
+    }
+
+    /// Threads that serve topics and sessions.
+    pub fn workers(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        match self.server.workers {
+            0 if cores <= 2 => 1,
+            0 => cores.min(8),
+            set => set,
+        }
+    }
+}
+
+/// What a `listen` key says; `None`: the door is off.
+pub fn address(key: &'static str, listen: &str) -> Result<Option<SocketAddr>, ConfigError> {
+    if listen.is_empty() {
+        return Ok(None);
+    }
+    let found = listen.to_socket_addrs().map(|mut found| found.next());
+    match found {
+        Ok(Some(address)) => Ok(Some(address)),
+        Ok(None) => Err(ConfigError::Value { key, problem: format!("`{listen}` has no address") }),
+        Err(error) => Err(ConfigError::Value {
+            key,
+            problem: format!("`{listen}` is not host:port: {error}"),
+        }),
+    }
+}
+
+/// Bytes of memory of this machine; 1 GiB where it cannot be told.
+fn machine_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.map_or(1 << 30, |kib| kib << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_file_says_the_defaults_and_names_every_key() {
+        let text = include_str!("../config/octoq.toml");
+        // Every key stands in the file, commented out with its default: uncommented, it must give the defaults.
+        let active: String = text
+            .lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let file = config::Config::builder()
+            .add_source(config::File::from_str(&active, config::FileFormat::Toml))
+            .build()
+            .unwrap();
+        let written: serde_json::Value = file.clone().try_deserialize().unwrap();
+        let known = serde_json::to_value(Config::default()).unwrap();
+        for (section, keys) in known.as_object().unwrap() {
+            for key in keys.as_object().unwrap().keys() {
+                assert!(
+                    written[section].get(key).is_some(),
+                    "{section}.{key} is not in config/octoq.toml"
+                );
+            }
+        }
+        assert_eq!(file.try_deserialize::<Config>().unwrap(), Config::default());
+    }
+
+    #[test]
+    fn a_misspelt_key_is_an_error() {
+        for wrong in ["otq.lisen=127.0.0.1:1", "oqt.listen=127.0.0.1:1"] {
+            assert!(Config::load(None, &[wrong.to_owned()]).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_later_source_wins_and_types_are_kept() {
+        let set =
+            ["limits.topics_max=7", "http.listen=", "store.durability=memory"].map(str::to_owned);
+        let config = Config::load(None, &set).unwrap();
+        assert_eq!((config.limits.topics_max, config.http.listen.as_str()), (7, ""));
+        assert_eq!(config.store.durability, Level::Memory);
+    }
+
+    #[test]
+    fn a_value_out_of_bounds_is_named() {
+        let error = Config::load(None, &["limits.batch_max=0".to_owned()]).unwrap_err();
+        assert!(error.to_string().contains("limits.batch_max"), "{error}");
+        let error = Config::load(None, &["otq.listen=nonsense".to_owned()]).unwrap_err();
+        assert!(error.to_string().contains("otq.listen"), "{error}");
+    }
+}

@@ -1,0 +1,106 @@
+//! Refusals as `application/problem+json` (RFC 9457), each with one stable code.
+
+use crate::broker::BrokerError;
+use crate::queue::Refusal;
+use actix_web::{HttpResponse, HttpResponseBuilder, http::StatusCode};
+use serde::Serialize;
+use std::{borrow::Cow, fmt};
+
+/// What a client gets instead of an answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct Problem {
+    /// Also the HTTP status of the answer, unless it stands in a list of results.
+    pub status: u16,
+    /// Stable: programs decide by it.
+    pub code: &'static str,
+    /// The same for every problem of this code.
+    pub title: &'static str,
+    /// This one.
+    pub detail: Cow<'static, str>,
+}
+
+impl Problem {
+    /// A problem of the request's form.
+    pub fn invalid(detail: impl Into<Cow<'static, str>>) -> Problem {
+        Problem::new(400, "invalid_request", "The request is not of the expected form", detail)
+    }
+
+    /// A problem with all its parts.
+    pub fn new(
+        status: u16,
+        code: &'static str,
+        title: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Problem {
+        Problem { status, code, title, detail: detail.into() }
+    }
+
+    /// As a whole answer.
+    pub fn response(&self) -> HttpResponse {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = HttpResponseBuilder::new(status);
+        response.content_type("application/problem+json");
+        match self.code {
+            "unauthenticated" => {
+                response.insert_header((
+                    "WWW-Authenticate",
+                    "Basic realm=\"octoq\", charset=\"UTF-8\"",
+                ));
+            }
+            "busy" | "topic_unavailable" => {
+                response.insert_header(("Retry-After", "1"));
+            }
+            _ => (),
+        }
+        response.body(serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}
+
+impl actix_web::ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.response()
+    }
+}
+
+impl From<BrokerError> for Problem {
+    fn from(error: BrokerError) -> Self {
+        let (status, code, title) = match &error {
+            BrokerError::TopicNotFound(_) => (404, "topic_not_found", "No such topic"),
+            BrokerError::TopicExists(_) => (409, "topic_exists", "The topic exists"),
+            BrokerError::TooManyTopics { .. } => (429, "too_many_topics", "No more topics"),
+            BrokerError::Unauthenticated => (401, "unauthenticated", "Credentials are needed"),
+            BrokerError::NotAllowed(_) => (403, "not_allowed", "Not allowed"),
+            BrokerError::TooLarge { .. } => (413, "too_large", "The message is too large"),
+            BrokerError::TooMany { .. } => (429, "too_many", "Too many at once"),
+            BrokerError::MemoryFull => (507, "memory_full", "No memory for more messages"),
+            BrokerError::DiskFull => (507, "disk_full", "The disk is full"),
+            BrokerError::Busy => (503, "busy", "The broker is busy"),
+            BrokerError::Store(_) => (500, "store_failed", "The store failed"),
+            BrokerError::Unavailable => (503, "topic_unavailable", "The topic is being rebuilt"),
+            BrokerError::TopicFailed => (500, "topic_failed", "The topic is out of service"),
+            BrokerError::Stopping => (503, "stopping", "The broker is stopping"),
+            BrokerError::Refused(refusal) => match refusal {
+                Refusal::Full { .. } => (429, "full", "The topic or queue is full"),
+                Refusal::Paused => (409, "paused", "Publishing is paused"),
+                Refusal::QueueNotFound => (404, "queue_not_found", "No such queue"),
+                Refusal::QueueExists => (409, "queue_exists", "The queue exists"),
+                Refusal::ReceiptGone => (409, "receipt_gone", "The receipt is not good any more"),
+                Refusal::MessageNotFound => (404, "message_not_found", "No such message"),
+                Refusal::DuplicateId => (409, "duplicate_id", "A message with this id exists"),
+                Refusal::WrongKind => (409, "wrong_kind", "Not possible on this kind of topic"),
+                Refusal::OutOfBounds(_) => (400, "out_of_bounds", "A value is out of bounds"),
+            },
+        };
+        Problem::new(status, code, title, error.to_string())
+    }
+}

@@ -1,0 +1,375 @@
+//! WebSocket pushes of one pubsub topic.
+//!
+//! The pushes do not pass through the session's actor: the answer's body is a stream of frames
+//! that the topic has encoded once for all subscribers, so a browser that does not read stops its
+//! own stream and nothing else. The actor reads what the client sends, answers pings and watches
+//! the clock. This module is the only one that knows actix-web-actors.
+
+use super::Native;
+use super::caller::Who;
+use super::messages::topic_name;
+use super::problem::Problem;
+use super::view::BodyView;
+use crate::broker::subscribers::{Ended, PushSource};
+use crate::broker::{PushFormat, SlowPolicy, Subscription};
+use crate::queue::{Gap, Message, Position};
+use actix::{Actor, ActorContext, AsyncContext, Context, StreamHandler};
+use actix_http::ws::{CloseCode, CloseReason, Codec, Frame, Message as WsMessage, ProtocolError};
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web_actors::ws;
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::{
+    io,
+    pin::Pin,
+    task::{Context as Task, Poll},
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc;
+use tokio_util::codec::{Decoder, Encoder};
+
+/// Answers to the client that may wait behind each other; a client that sends pings faster than it
+/// reads loses some.
+const CONTROL_FRAMES: usize = 16;
+/// Bytes of a frame's head, at most.
+const HEAD_BYTES_MAX: usize = 14;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SubscribeQuery {
+    /// With `seq`: where the client was.
+    epoch: Option<u32>,
+    /// The last message it saw.
+    seq: Option<u64>,
+    /// What happens when it cannot follow: `drop` (the default) or `close`.
+    slow: Option<Slow>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Slow {
+    Drop,
+    Close,
+}
+
+/// `GET /v1/topics/{topic}/ws?epoch=&seq=&slow=`: the first frame says where the subscription
+/// starts (`subscribed`), then each message is one text frame, and each gap is told (`gap`).
+pub async fn subscribe(
+    request: HttpRequest,
+    who: Who,
+    native: web::Data<Native>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let query = web::Query::<SubscribeQuery>::from_query(request.query_string())
+        .map_err(|error| Problem::invalid(format!("query: {error}")))?
+        .into_inner();
+    let position = match (query.epoch, query.seq) {
+        (Some(epoch), Some(seq)) => Some(Position { epoch, seq }),
+        (None, None) => None,
+        _ => return Err(Problem::invalid("`epoch` and `seq` must be given together")),
+    };
+    let slow = match query.slow {
+        Some(Slow::Close) => SlowPolicy::Disconnect,
+        Some(Slow::Drop) | None => SlowPolicy::DropOldest,
+    };
+    let mut response =
+        ws::handshake(&request).map_err(|error| Problem::invalid(format!("WebSocket: {error}")))?;
+    let handle = native.broker.topic(&who.0, &topic_name(&request)?).await?;
+    let subscription = handle.subscribe(position, FORMAT, slow).await?;
+
+    let mut hello = BytesMut::new();
+    text_frame(
+        &mut hello,
+        &Notice::Subscribed {
+            topic: &String::from_utf8_lossy(handle.name().as_bytes()),
+            epoch: subscription.epoch,
+            next: subscription.next,
+        },
+    );
+    let (control, answers) = mpsc::channel(CONTROL_FRAMES);
+    let settings = Settings {
+        frame_bytes_max: native.ws.frame_bytes_max,
+        ping: Duration::from_secs(native.ws.ping_s),
+        timeout: Duration::from_secs(native.ws.timeout_s),
+    };
+    let frames = Frames {
+        payload,
+        codec: codec(&settings),
+        buffer: BytesMut::new(),
+        settings: settings.clone(),
+    };
+    let guard = native.broker.connection("websocket");
+    WsSession::create(|ctx| {
+        ctx.add_stream(frames);
+        WsSession { control, heard: Instant::now(), settings, closing: false }
+    });
+    let pushes = Pushes {
+        hello: Some(hello.freeze()),
+        answers,
+        subscription: Some(subscription),
+        _guard: guard,
+    };
+    Ok(response.streaming(pushes))
+}
+
+#[derive(Debug, Clone)]
+struct Settings {
+    frame_bytes_max: usize,
+    ping: Duration,
+    timeout: Duration,
+}
+
+fn codec(settings: &Settings) -> Codec {
+    Codec::new().max_size(settings.frame_bytes_max)
+}
+
+/// What the broker says on the socket beside messages.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Notice<'a> {
+    Subscribed { topic: &'a str, epoch: u32, next: u64 },
+    Gap { epoch: u32, from: u64, to: u64 },
+    Error { code: &'static str, detail: &'static str },
+}
+
+#[derive(Serialize)]
+struct MessageFrame<'a> {
+    r#type: &'static str,
+    epoch: u32,
+    seq: u64,
+    id: &'a str,
+    published_at_ms: i64,
+    #[serde(flatten)]
+    body: BodyView<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<&'a RawValue>,
+}
+
+/// How pushes to WebSocket subscribers look.
+const FORMAT: PushFormat = PushFormat {
+    name: "websocket",
+    message: |source: &PushSource, message: &Message, out: &mut BytesMut| {
+        let mut id = uuid::Uuid::encode_buffer();
+        let own;
+        let id: &str = match &message.id {
+            crate::queue::MessageId::Made(uuid) => uuid.hyphenated().encode_lower(&mut id),
+            crate::queue::MessageId::Client(_) => {
+                own = message.id.to_string();
+                &own
+            }
+        };
+        let frame = MessageFrame {
+            r#type: "message",
+            epoch: source.epoch,
+            seq: message.seq,
+            id,
+            published_at_ms: message.published_at.0,
+            body: BodyView::of(message.body()),
+            attributes: message.attributes().and_then(|text| serde_json::from_str(text).ok()),
+        };
+        text_frame(out, &frame);
+    },
+    gap: |source: &PushSource, gap: &Gap, out: &mut BytesMut| {
+        text_frame(out, &Notice::Gap { epoch: source.epoch, from: gap.from, to: gap.to });
+    },
+};
+
+/// Appends one unmasked text frame: the length is written when the text is there.
+fn text_frame<T: Serialize>(out: &mut BytesMut, value: &T) {
+    // Room for the longest head a frame of this size may need, filled in or moved up afterwards.
+    let start = out.len();
+    out.put_bytes(0, 4);
+    if serde_json::to_writer((&mut *out).writer(), value).is_err() {
+        out.truncate(start);
+        return;
+    }
+    let length = out.len() - start - 4;
+    let fin_text = 0x81;
+    if let Ok(short) = u16::try_from(length) {
+        if short < 126 {
+            let text = out.split_off(start + 4);
+            out.truncate(start);
+            out.put_slice(&[fin_text, short as u8]);
+            out.put_slice(&text);
+        } else if let Some(head) = out.get_mut(start..start + 4) {
+            head.copy_from_slice(&[fin_text, 126, (short >> 8) as u8, short as u8]);
+        }
+    } else {
+        let text = out.split_off(start + 4);
+        out.truncate(start);
+        out.put_slice(&[fin_text, 127]);
+        out.put_u64(length as u64);
+        out.put_slice(&text);
+    }
+}
+
+/// The body of the answer: the client's side of the socket.
+struct Pushes {
+    hello: Option<Bytes>,
+    answers: mpsc::Receiver<Bytes>,
+    subscription: Option<Subscription>,
+    _guard: crate::broker::ConnectionGuard,
+}
+
+fn close_frame(code: CloseCode, text: &str) -> Bytes {
+    let mut out = BytesMut::new();
+    let reason = CloseReason { code, description: Some(text.to_owned()) };
+    // Encoding a close frame into memory cannot fail.
+    let _ = Codec::new().encode(WsMessage::Close(Some(reason)), &mut out);
+    out.freeze()
+}
+
+impl Stream for Pushes {
+    type Item = Result<Bytes, io::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(hello) = self.hello.take() {
+            return Poll::Ready(Some(Ok(hello)));
+        }
+        match self.answers.poll_recv(task) {
+            // Behind a close frame nothing may follow.
+            Poll::Ready(Some(_)) if self.subscription.is_none() => {
+                task.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
+            // The session's actor has ended: so does the socket.
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Pending => (),
+        }
+        let Some(subscription) = &mut self.subscription else { return Poll::Pending };
+        match subscription.poll_chunk(task) {
+            Poll::Ready(Some(chunk)) => Poll::Ready(Some(Ok(chunk))),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(None) => {
+                let farewell = match subscription.ended() {
+                    Ended::TooSlow => close_frame(CloseCode::Again, "too slow"),
+                    Ended::TopicDeleted => close_frame(CloseCode::Other(4404), "topic deleted"),
+                    Ended::Stopped | Ended::No => close_frame(CloseCode::Away, "broker stops"),
+                };
+                self.subscription = None;
+                Poll::Ready(Some(Ok(farewell)))
+            }
+        }
+    }
+}
+
+/// What the client sends, frame by frame. The codec checks a frame's length only when all of it is
+/// there, so what is buffered without a whole frame is bounded here.
+struct Frames {
+    payload: web::Payload,
+    codec: Codec,
+    buffer: BytesMut,
+    settings: Settings,
+}
+
+impl Stream for Frames {
+    type Item = Result<Frame, ProtocolError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            let this = &mut *self;
+            match this.codec.decode(&mut this.buffer) {
+                Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(None) => (),
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+            if this.buffer.len() > this.settings.frame_bytes_max + HEAD_BYTES_MAX {
+                return Poll::Ready(Some(Err(ProtocolError::Overflow)));
+            }
+            match futures_util::ready!(this.payload.poll_next_unpin(task)) {
+                Some(Ok(bytes)) => this.buffer.extend_from_slice(&bytes),
+                Some(Err(_)) | None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+/// One subscriber's socket, as an actor: what it hears and when.
+struct WsSession {
+    control: mpsc::Sender<Bytes>,
+    heard: Instant,
+    settings: Settings,
+    closing: bool,
+}
+
+impl WsSession {
+    fn answer(&self, message: WsMessage) {
+        let mut out = BytesMut::new();
+        if Codec::new().encode(message, &mut out).is_ok() {
+            // Full: the client does not read its answers.
+            let _ = self.control.try_send(out.freeze());
+        }
+    }
+
+    fn end(&mut self, code: CloseCode, text: &str, ctx: &mut Context<Self>) {
+        if !self.closing {
+            self.closing = true;
+            let _ = self.control.try_send(close_frame(code, text));
+            ctx.stop();
+        }
+    }
+}
+
+impl Actor for WsSession {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.run_interval(self.settings.ping, |session, ctx| {
+            if session.control.is_closed() || session.heard.elapsed() > session.settings.timeout {
+                session.end(CloseCode::Policy, "not heard of for too long", ctx);
+                ctx.stop();
+            } else {
+                session.answer(WsMessage::Ping(Bytes::new()));
+            }
+        });
+    }
+}
+
+impl StreamHandler<Result<Frame, ProtocolError>> for WsSession {
+    fn handle(&mut self, frame: Result<Frame, ProtocolError>, ctx: &mut Context<Self>) {
+        self.heard = Instant::now();
+        match frame {
+            Ok(Frame::Ping(payload)) => self.answer(WsMessage::Pong(payload)),
+            Ok(Frame::Pong(_)) => (),
+            Ok(Frame::Close(_)) => self.end(CloseCode::Normal, "", ctx),
+            Ok(Frame::Text(_) | Frame::Binary(_) | Frame::Continuation(_)) => {
+                let mut out = BytesMut::new();
+                let detail = "this socket only pushes; publish with POST";
+                text_frame(&mut out, &Notice::Error { code: "push_only", detail });
+                let _ = self.control.try_send(out.freeze());
+            }
+            Err(ProtocolError::Overflow) => self.end(CloseCode::Size, "frame too long", ctx),
+            Err(error) => {
+                log::debug!("WebSocket: {error}");
+                self.end(CloseCode::Protocol, "malformed frame", ctx);
+            }
+        }
+    }
+
+    fn finished(&mut self, ctx: &mut Context<Self>) {
+        ctx.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_every_length_class_decode_to_their_text() {
+        for length in [0, 1, 123, 124, 125, 126, 65_533, 65_534, 70_000] {
+            let text = "x".repeat(length);
+            let mut out = BytesMut::from(&b"before"[..]);
+            text_frame(&mut out, &text);
+            let mut frame = out.split_off(6);
+            assert_eq!(&out[..], b"before");
+            let decoded = Codec::new().client_mode().max_size(1 << 20).decode(&mut frame).unwrap();
+            let Some(Frame::Text(bytes)) = decoded else { panic!("{decoded:?}") };
+            assert_eq!(bytes, format!("\"{text}\""));
+            assert!(frame.is_empty());
+        }
+    }
+}

@@ -1,0 +1,556 @@
+//! One record, said in SQL.
+
+use super::{
+    marks::{Mark, Marks, Scope},
+    row::{HISTORY, MESSAGE_COLUMNS, MessageRow, SHARED, crc_of},
+};
+use crate::queue::{
+    DeadLetter, Failure, Place, QueueDefinition, Record, Stored, Timestamp, TopicDefinition,
+};
+use rusqlite::{Connection, OptionalExtension, Statement};
+use rustc_hash::FxHashSet;
+
+/// Entries remembered as having an `attempt` or `dead` row; above it every removal looks.
+const NOTED_MAX: usize = 1 << 20;
+
+/// Which entries may have rows in `attempt` or `dead`, so that a plain ack does not look there.
+///
+/// Holding too many is harmless, missing one is not: what left is forgotten only after the commit.
+#[derive(Debug, Default)]
+pub(super) struct Noted {
+    entries: FxHashSet<u64>,
+    overflowed: bool,
+    gone: Vec<u64>,
+}
+
+impl Noted {
+    pub fn add(&mut self, entry: u64) {
+        if self.entries.len() < NOTED_MAX {
+            self.entries.insert(entry);
+        } else {
+            self.overflowed = true;
+        }
+    }
+
+    fn may_have(&self, entry: u64) -> bool {
+        self.overflowed || (!self.entries.is_empty() && self.entries.contains(&entry))
+    }
+
+    pub fn committed(&mut self) {
+        for entry in self.gone.drain(..) {
+            self.entries.remove(&entry);
+        }
+        if self.entries.is_empty() && !self.overflowed {
+            self.entries.shrink_to(1024);
+        }
+    }
+
+    pub fn rolled_back(&mut self) {
+        self.gone.clear();
+    }
+}
+
+/// The statements that messages need, prepared once.
+struct Statements<'c> {
+    put_message: Statement<'c>,
+    delete_messages: Statement<'c>,
+    put_ref: Statement<'c>,
+    delete_ref: Statement<'c>,
+    put_attempt: Statement<'c>,
+    delete_attempt: Statement<'c>,
+    put_dead: Statement<'c>,
+    delete_dead: Statement<'c>,
+    put_dedup: Statement<'c>,
+    delete_dedup: Statement<'c>,
+}
+
+/// Writes records into the open transaction of its connection.
+pub(super) struct Applier<'c> {
+    conn: &'c Connection,
+    statements: Statements<'c>,
+    pub noted: Noted,
+    /// Marks as committed, and with `fresh` as they will be.
+    pub marks: Marks,
+    /// Marks of the open transaction.
+    fresh: Vec<Mark>,
+    /// Changes to `marks` by the open transaction: (scope, number) excepted.
+    spared: Vec<(Scope, u64)>,
+    /// While a sweep looks for messages that nothing refers to: those something does refer to.
+    pub referenced: Option<FxHashSet<u64>>,
+    /// A stretch of messages to delete, numbers without a hole.
+    doomed: Option<(u64, u64)>,
+    json: Vec<u8>,
+}
+
+fn sql(number: u64) -> i64 {
+    number.cast_signed()
+}
+
+fn json_text<T: serde::Serialize>(value: &T) -> Result<String, rusqlite::Error> {
+    serde_json::to_string(value)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+/// The checksum of an `attempt` row.
+pub(super) fn attempt_crc(entry: u64, attempts: u32, visible: i64, failures: Option<&str>) -> u32 {
+    let failures = failures.unwrap_or_default();
+    crc_of([entry, attempts.into(), visible.cast_unsigned()], &[failures.as_bytes()])
+}
+
+/// The checksum of a `topics` row.
+pub(super) fn topic_crc(topic: &TopicDefinition, kind: &str, policy: &str) -> u32 {
+    let numbers = [
+        topic.number.into(),
+        topic.salt.into(),
+        topic.epoch.into(),
+        topic.created_at.0.cast_unsigned(),
+        topic.owner.is_some().into(),
+    ];
+    let owner = topic.owner.as_deref().unwrap_or_default();
+    crc_of(numbers, &[topic.name.as_bytes(), kind.as_bytes(), policy.as_bytes(), owner.as_bytes()])
+}
+
+/// The checksum of a `queues` row.
+pub(super) fn queue_crc(queue: &QueueDefinition, policy: &str) -> u32 {
+    let numbers = [queue.number.into(), queue.topic.into(), queue.created_at.0.cast_unsigned()];
+    crc_of(numbers, &[queue.name.as_bytes(), policy.as_bytes()])
+}
+
+impl<'c> Applier<'c> {
+    pub fn new(conn: &'c Connection, marks: Marks, noted: Noted) -> Result<Self, rusqlite::Error> {
+        let statements = Statements {
+            put_message: conn
+                .prepare("INSERT INTO msg VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?,
+            delete_messages: conn.prepare("DELETE FROM msg WHERE id BETWEEN ?1 AND ?2")?,
+            put_ref: conn.prepare("INSERT INTO ref VALUES(?1, ?2, ?3, ?4)")?,
+            delete_ref: conn.prepare("DELETE FROM ref WHERE id = ?1")?,
+            put_attempt: conn
+                .prepare("INSERT OR REPLACE INTO attempt VALUES(?1, ?2, ?3, ?4, ?5)")?,
+            delete_attempt: conn.prepare("DELETE FROM attempt WHERE id = ?1")?,
+            put_dead: conn.prepare("INSERT OR REPLACE INTO dead VALUES(?1, ?2, ?3)")?,
+            delete_dead: conn.prepare("DELETE FROM dead WHERE id = ?1")?,
+            put_dedup: conn
+                .prepare("INSERT OR REPLACE INTO dedup VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)")?,
+            delete_dedup: conn.prepare("DELETE FROM dedup WHERE id = ?1")?,
+        };
+        Ok(Applier {
+            conn,
+            statements,
+            noted,
+            marks,
+            fresh: Vec::new(),
+            spared: Vec::new(),
+            referenced: None,
+            doomed: None,
+            json: Vec::new(),
+        })
+    }
+
+    /// Writes one record. `number_now`: higher than every number given away so far.
+    pub fn apply(&mut self, record: &Record, number_now: u64) -> Result<(), rusqlite::Error> {
+        if let Record::Removed { entry, message, last } = *record {
+            return self.remove(entry, message, last);
+        }
+        self.flush()?;
+        match record {
+            Record::Removed { .. } => Ok(()),
+            Record::Published(message) => self.publish(message),
+            Record::Attempted { entry, attempts, visible_at, failures } => {
+                self.attempted(*entry, *attempts, *visible_at, failures)
+            }
+            Record::Died { entry, letter } => self.died(*entry, letter),
+            Record::Moved { entry, message, to_entry, to_queue, copied, letter } => {
+                self.moved(*entry, *message, (*to_entry, *to_queue), *copied, letter.as_ref())
+            }
+            Record::Purged { queue, through, except } => {
+                self.mark(Scope::Queue(*queue), *through, except)
+            }
+            Record::Claimed { topic, through } => {
+                self.put_through("INSERT OR REPLACE INTO claimed VALUES(?1, ?2)", *topic, *through)
+            }
+            Record::SeqReserved { topic, through } => self.put_through(
+                "INSERT OR REPLACE INTO seq_reserved VALUES(?1, ?2)",
+                *topic,
+                *through,
+            ),
+            Record::Deduped { number, topic, key, seq, published_at, until } => {
+                let crc = dedup_crc(*number, *topic, key, *seq, published_at.0, until.0);
+                let columns =
+                    (sql(*number), topic, &key[..], sql(*seq), published_at.0, until.0, crc);
+                self.statements.put_dedup.execute(columns).map(drop)
+            }
+            Record::DedupForgotten { number } => {
+                self.statements.delete_dedup.execute([sql(*number)]).map(drop)
+            }
+            Record::TopicPut(topic) => self.put_topic(topic),
+            Record::TopicDropped { topic } => self.drop_topic(*topic, number_now),
+            Record::QueuePut(queue) => self.put_queue(queue),
+            Record::QueueDropped { queue } => {
+                self.execute("DELETE FROM queues WHERE number = ?1", *queue)?;
+                self.mark(Scope::Queue(*queue), number_now, &[])
+            }
+            Record::Setting { table, key, value } => self.setting(table, key, value.as_deref()),
+        }
+    }
+
+    /// Writes what is still held back; before every commit.
+    pub fn flush(&mut self) -> Result<(), rusqlite::Error> {
+        match self.doomed.take() {
+            Some((first, last)) => {
+                self.statements.delete_messages.execute([sql(first), sql(last)]).map(drop)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The transaction is on the disk: what was kept aside holds.
+    pub fn committed(&mut self) {
+        self.noted.committed();
+        for (scope, number) in self.spared.drain(..) {
+            for mark in self.marks.swallowing(scope, number) {
+                mark.except.insert(number);
+            }
+        }
+        for mark in self.fresh.drain(..) {
+            self.marks.add(mark);
+        }
+    }
+
+    /// The transaction is undone.
+    pub fn rolled_back(&mut self) {
+        self.noted.rolled_back();
+        self.spared.clear();
+        self.fresh.clear();
+        self.doomed = None;
+    }
+
+    /// Deletes the message, gathering neighbours into one statement.
+    pub fn doom(&mut self, message: u64) -> Result<(), rusqlite::Error> {
+        match &mut self.doomed {
+            Some((_, last)) if message == last.wrapping_add(1) => {
+                *last = message;
+                Ok(())
+            }
+            _ => {
+                self.flush()?;
+                self.doomed = Some((message, message));
+                Ok(())
+            }
+        }
+    }
+
+    fn remove(&mut self, entry: u64, message: u64, last: bool) -> Result<(), rusqlite::Error> {
+        self.forget_notes(entry)?;
+        if entry == message {
+            return self.doom(message);
+        }
+        self.statements.delete_ref.execute([sql(entry)])?;
+        if last { self.doom(message) } else { Ok(()) }
+    }
+
+    /// Deletes what was noted of an entry beside its message.
+    pub fn forget_notes(&mut self, entry: u64) -> Result<(), rusqlite::Error> {
+        if self.noted.may_have(entry) {
+            self.statements.delete_attempt.execute([sql(entry)])?;
+            self.statements.delete_dead.execute([sql(entry)])?;
+            self.noted.gone.push(entry);
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, message: &Stored) -> Result<(), rusqlite::Error> {
+        let mut json = std::mem::take(&mut self.json);
+        json.clear();
+        let extra = match &message.extra {
+            None => None,
+            Some(extra) => {
+                serde_json::to_writer(&mut json, extra.as_ref())
+                    .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+                Some(std::str::from_utf8(&json)?)
+            }
+        };
+        let done = self.insert_message(&MessageRow::of(message, extra));
+        self.json = json;
+        done?;
+        match &message.place {
+            Place::Queue(queue) => self.spare(Scope::Queue(*queue), message.number),
+            Place::History { .. } => self.spare(Scope::Topic(message.topic), message.number),
+            Place::Queues(places) => places
+                .iter()
+                .try_for_each(|&(entry, queue)| self.insert_ref(entry, queue, message.number)),
+        }
+    }
+
+    fn insert_message(&mut self, row: &MessageRow<'_>) -> Result<(), rusqlite::Error> {
+        let put = &mut self.statements.put_message;
+        put.raw_bind_parameter(1, sql(row.id))?;
+        put.raw_bind_parameter(2, row.topic)?;
+        put.raw_bind_parameter(3, row.queue)?;
+        put.raw_bind_parameter(4, sql(row.seq))?;
+        put.raw_bind_parameter(5, row.flags)?;
+        put.raw_bind_parameter(6, row.published)?;
+        put.raw_bind_parameter(7, row.visible_column())?;
+        put.raw_bind_parameter(8, row.expires_column())?;
+        put.raw_bind_parameter(9, row.extra)?;
+        put.raw_bind_parameter(10, row.body)?;
+        put.raw_bind_parameter(11, row.crc())?;
+        put.raw_execute().map(drop)
+    }
+
+    fn insert_ref(&mut self, entry: u64, queue: u32, message: u64) -> Result<(), rusqlite::Error> {
+        let crc = crc_of([entry, queue.into(), message], &[]);
+        self.statements.put_ref.execute((sql(entry), queue, sql(message), crc))?;
+        if let Some(referenced) = &mut self.referenced {
+            referenced.insert(message);
+        }
+        self.spare(Scope::Queue(queue), entry)
+    }
+
+    /// A number that comes to live under a mark that is not swept yet is none of those it means.
+    fn spare(&mut self, scope: Scope, number: u64) -> Result<(), rusqlite::Error> {
+        if self.marks.is_empty() && self.fresh.is_empty() {
+            return Ok(());
+        }
+        for mark in self.fresh.iter_mut() {
+            if mark.scope == scope && number <= mark.through && mark.except.insert(number) {
+                mark.save(self.conn)?;
+            }
+        }
+        for mark in self.marks.swallowing(scope, number) {
+            let mut spared = mark.clone();
+            spared.except.insert(number);
+            spared.except.extend(self.spared.iter().filter(|(s, _)| *s == scope).map(|(_, n)| *n));
+            spared.save(self.conn)?;
+            self.spared.push((scope, number));
+        }
+        Ok(())
+    }
+
+    fn attempted(
+        &mut self,
+        entry: u64,
+        attempts: u32,
+        visible_at: Timestamp,
+        failures: &[Failure],
+    ) -> Result<(), rusqlite::Error> {
+        let failures = if failures.is_empty() { None } else { Some(json_text(&failures)?) };
+        let failures = failures.as_deref();
+        let crc = attempt_crc(entry, attempts, visible_at.0, failures);
+        self.statements.put_attempt.execute((sql(entry), attempts, visible_at.0, failures, crc))?;
+        self.noted.add(entry);
+        Ok(())
+    }
+
+    fn died(&mut self, entry: u64, letter: &DeadLetter) -> Result<(), rusqlite::Error> {
+        let letter = json_text(letter)?;
+        let crc = crc_of([entry], &[letter.as_bytes()]);
+        self.statements.put_dead.execute((sql(entry), letter, crc))?;
+        self.noted.add(entry);
+        Ok(())
+    }
+
+    fn moved(
+        &mut self,
+        entry: u64,
+        message: u64,
+        (to_entry, to_queue): (u64, u32),
+        copied: bool,
+        letter: Option<&DeadLetter>,
+    ) -> Result<(), rusqlite::Error> {
+        self.forget_notes(entry)?;
+        self.statements.delete_ref.execute([sql(entry)])?;
+        let found = self.edit_message(message, |applier, row| {
+            // Ready at once, wherever it was.
+            let row = MessageRow { visible: row.published, ..*row };
+            if copied {
+                applier.insert_message(&MessageRow {
+                    id: to_entry,
+                    queue: Some(to_queue),
+                    flags: row.flags & !SHARED,
+                    ..row
+                })?;
+                if entry == message {
+                    applier.doom(message)?;
+                }
+                applier.spare(Scope::Queue(to_queue), to_entry)
+            } else {
+                applier.doom(message)?;
+                applier.flush()?;
+                applier.insert_message(&MessageRow {
+                    queue: None,
+                    flags: row.flags | SHARED,
+                    ..row
+                })?;
+                applier.insert_ref(to_entry, to_queue, message)
+            }
+        })?;
+        match letter {
+            Some(letter) if found => self.died(to_entry, letter),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads a message and lets `edit` write what follows from it. False: it is not there, or
+    /// damaged, and is left to the reader that will find it so.
+    fn edit_message(
+        &mut self,
+        message: u64,
+        edit: impl FnOnce(&mut Self, &MessageRow<'_>) -> Result<(), rusqlite::Error>,
+    ) -> Result<bool, rusqlite::Error> {
+        let conn = self.conn;
+        let mut read =
+            conn.prepare_cached(&format!("SELECT {MESSAGE_COLUMNS} FROM msg WHERE id = ?1"))?;
+        let owned = read
+            .query_row([sql(message)], |row| {
+                Ok(MessageRow::read(row).map(|m| {
+                    (
+                        m.extra.map(str::to_owned),
+                        m.body.to_vec(),
+                        MessageRow { extra: None, body: &[], ..m },
+                    )
+                }))
+            })
+            .optional()?
+            .flatten();
+        let Some((extra, body, head)) = owned else { return Ok(false) };
+        edit(self, &MessageRow { extra: extra.as_deref(), body: &body, ..head })?;
+        Ok(true)
+    }
+
+    fn mark(&mut self, scope: Scope, through: u64, except: &[u64]) -> Result<(), rusqlite::Error> {
+        let except = except.iter().copied().collect();
+        let mut mark = Mark { row: 0, scope, through, except };
+        mark.save(self.conn)?;
+        self.fresh.push(mark);
+        Ok(())
+    }
+
+    fn put_topic(&mut self, topic: &TopicDefinition) -> Result<(), rusqlite::Error> {
+        let (kind, policy) = (json_text(&topic.kind)?, json_text(&topic.policy)?);
+        let kind = kind.trim_matches('"');
+        let crc = topic_crc(topic, kind, &policy);
+        let put = "INSERT OR REPLACE INTO topics VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        self.conn
+            .prepare_cached(put)?
+            .execute((
+                topic.number,
+                topic.name.as_bytes(),
+                kind,
+                &policy,
+                topic.salt,
+                topic.epoch,
+                &topic.owner,
+                topic.created_at.0,
+                crc,
+            ))
+            .map(drop)
+    }
+
+    fn put_queue(&mut self, queue: &QueueDefinition) -> Result<(), rusqlite::Error> {
+        let policy = json_text(&queue.policy)?;
+        let crc = queue_crc(queue, &policy);
+        let put = "INSERT OR REPLACE INTO queues VALUES(?1, ?2, ?3, ?4, ?5, ?6)";
+        let (name, created) = (queue.name.as_bytes(), queue.created_at.0);
+        self.conn
+            .prepare_cached(put)?
+            .execute((queue.number, queue.topic, name, &policy, created, crc))
+            .map(drop)
+    }
+
+    fn drop_topic(&mut self, topic: u32, number_now: u64) -> Result<(), rusqlite::Error> {
+        let queues: Vec<u32> = self
+            .conn
+            .prepare_cached("SELECT number FROM queues WHERE topic = ?1")?
+            .query_map([topic], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for queue in queues {
+            self.mark(Scope::Queue(queue), number_now, &[])?;
+        }
+        self.mark(Scope::Topic(topic), number_now, &[])?;
+        for table in ["queues", "seq_reserved", "claimed"] {
+            self.execute(&format!("DELETE FROM {table} WHERE topic = ?1"), topic)?;
+        }
+        self.execute("DELETE FROM topics WHERE number = ?1", topic)
+    }
+
+    fn setting(
+        &mut self,
+        table: &str,
+        key: &str,
+        value: Option<&str>,
+    ) -> Result<(), rusqlite::Error> {
+        match value {
+            Some(value) => self
+                .conn
+                .prepare_cached("INSERT OR REPLACE INTO settings VALUES(?1, ?2, ?3)")?
+                .execute((table, key, value)),
+            None => self
+                .conn
+                .prepare_cached("DELETE FROM settings WHERE kind = ?1 AND key = ?2")?
+                .execute((table, key)),
+        }
+        .map(drop)
+    }
+
+    fn execute(&self, statement: &str, number: u32) -> Result<(), rusqlite::Error> {
+        self.conn.prepare_cached(statement)?.execute([number]).map(drop)
+    }
+
+    fn put_through(
+        &self,
+        statement: &str,
+        topic: u32,
+        through: u64,
+    ) -> Result<(), rusqlite::Error> {
+        self.conn.prepare_cached(statement)?.execute((topic, sql(through))).map(drop)
+    }
+}
+
+/// The checksum of a `dedup` row.
+pub(super) fn dedup_crc(
+    number: u64,
+    topic: u32,
+    key: &[u8],
+    seq: u64,
+    published: i64,
+    until: i64,
+) -> u32 {
+    let numbers = [number, topic.into(), seq, published.cast_unsigned(), until.cast_unsigned()];
+    crc_of(numbers, &[key])
+}
+
+/// The store grows by this record: it is refused while the disk is full.
+pub(super) fn grows(record: &Record) -> bool {
+    match record {
+        Record::Published(_)
+        | Record::Deduped { .. }
+        | Record::TopicPut(_)
+        | Record::QueuePut(_)
+        | Record::Moved { copied: true, .. }
+        | Record::Setting { value: Some(_), .. } => true,
+        Record::Removed { .. }
+        | Record::Attempted { .. }
+        | Record::Died { .. }
+        | Record::Moved { copied: false, .. }
+        | Record::Purged { .. }
+        | Record::Claimed { .. }
+        | Record::SeqReserved { .. }
+        | Record::DedupForgotten { .. }
+        | Record::TopicDropped { .. }
+        | Record::QueueDropped { .. }
+        | Record::Setting { value: None, .. } => false,
+    }
+}
+
+/// Bytes a record brings along, for the size of a commit.
+pub(super) fn weight(record: &Record) -> usize {
+    match record {
+        Record::Published(message) => message.body.len(),
+        _ => 0,
+    }
+}
+
+/// A row of the history, not of a queue.
+pub(super) fn is_history(flags: u32) -> bool {
+    flags & HISTORY != 0
+}

@@ -1,0 +1,147 @@
+//! How a message and its small companions lie in a table row, and the crc32c that guards each row.
+//!
+//! The checksum goes over every other column, so a flipped bit anywhere in a row is found when the
+//! row is read: SQLite itself has no checksums in its main file.
+
+use crate::queue::{Place, Stored, Timestamp};
+use rusqlite::{Row, types::ValueRef};
+
+/// Lies in the history of a pubsub topic.
+pub(super) const HISTORY: u32 = 1;
+/// History: published while subscribers were attached.
+pub(super) const CLAIMED: u32 = 2;
+/// Its places are rows of `ref`.
+pub(super) const SHARED: u32 = 4;
+
+/// The columns of `msg` as every reader of whole rows asks for them.
+pub(super) const MESSAGE_COLUMNS: &str =
+    "id, topic, queue, seq, flags, published, visible, expires, extra, body, crc";
+
+/// One row of `msg`, borrowed from where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MessageRow<'a> {
+    pub id: u64,
+    pub topic: u32,
+    pub queue: Option<u32>,
+    pub seq: u64,
+    pub flags: u32,
+    pub published: i64,
+    pub visible: i64,
+    pub expires: i64,
+    pub extra: Option<&'a str>,
+    pub body: &'a [u8],
+}
+
+impl<'a> MessageRow<'a> {
+    /// The row of a message that is published; `extra` is its JSON text.
+    pub fn of(message: &'a Stored, extra: Option<&'a str>) -> Self {
+        let (queue, flags) = match &message.place {
+            Place::Queue(queue) => (Some(*queue), 0),
+            Place::Queues(_) => (None, SHARED),
+            Place::History { claimed: true } => (None, HISTORY | CLAIMED),
+            Place::History { claimed: false } => (None, HISTORY),
+        };
+        MessageRow {
+            id: message.number,
+            topic: message.topic,
+            queue,
+            seq: message.seq,
+            flags,
+            published: message.published_at.0,
+            visible: message.visible_at.0,
+            expires: message.expires_at.0,
+            extra,
+            body: &message.body,
+        }
+    }
+
+    /// Reads [`MESSAGE_COLUMNS`]; `None` when a column has a wrong type or the checksum disagrees.
+    pub fn read(row: &'a Row<'_>) -> Option<Self> {
+        let published = integer(row, 5)?;
+        let message = MessageRow {
+            id: integer(row, 0)?.cast_unsigned(),
+            topic: integer(row, 1)?.try_into().ok()?,
+            queue: optional(row, 2)?.map(u32::try_from).transpose().ok()?,
+            seq: integer(row, 3)?.cast_unsigned(),
+            flags: integer(row, 4)?.try_into().ok()?,
+            published,
+            visible: optional(row, 6)?.unwrap_or(published),
+            expires: optional(row, 7)?.unwrap_or(Timestamp::NEVER.0),
+            extra: match row.get_ref(8).ok()? {
+                ValueRef::Null => None,
+                ValueRef::Text(text) => Some(std::str::from_utf8(text).ok()?),
+                _ => return None,
+            },
+            body: row.get_ref(9).ok()?.as_blob().ok()?,
+        };
+        (u32::try_from(integer(row, 10)?).ok()? == message.crc()).then_some(message)
+    }
+
+    /// The checksum over all columns.
+    pub fn crc(&self) -> u32 {
+        let words = [
+            self.id,
+            u64::from(self.topic),
+            self.queue.map_or(u64::MAX, u64::from),
+            self.seq,
+            u64::from(self.flags),
+            self.published.cast_unsigned(),
+            self.visible.cast_unsigned(),
+            self.expires.cast_unsigned(),
+            self.extra.map_or(u64::MAX, |extra| extra.len() as u64),
+        ];
+        let head = crc_of_words(0, &words);
+        let extra = crc32c::crc32c_append(head, self.extra.unwrap_or_default().as_bytes());
+        crc32c::crc32c_append(extra, self.body)
+    }
+
+    /// `visible` as it is stored: absent when it is the publish time.
+    pub fn visible_column(&self) -> Option<i64> {
+        (self.visible != self.published).then_some(self.visible)
+    }
+
+    /// `expires` as it is stored: absent for never.
+    pub fn expires_column(&self) -> Option<i64> {
+        (self.expires != Timestamp::NEVER.0).then_some(self.expires)
+    }
+}
+
+fn crc_of_words<const N: usize>(crc: u32, words: &[u64; N]) -> u32 {
+    let mut bytes = [[0u8; 8]; N];
+    for (to, word) in bytes.iter_mut().zip(words) {
+        *to = word.to_le_bytes();
+    }
+    crc32c::crc32c_append(crc, bytes.as_flattened())
+}
+
+/// The checksum of a small row: its numbers, then its texts with their lengths.
+pub(super) fn crc_of<const N: usize>(numbers: [u64; N], texts: &[&[u8]]) -> u32 {
+    texts.iter().fold(crc_of_words(0, &numbers), |crc, text| {
+        crc32c::crc32c_append(crc_of_words(crc, &[text.len() as u64]), text)
+    })
+}
+
+/// A column that must hold a number.
+pub(super) fn integer(row: &Row<'_>, column: usize) -> Option<i64> {
+    row.get_ref(column).ok()?.as_i64().ok()
+}
+
+/// A column that holds a number or nothing; the outer `None` is a wrong type.
+pub(super) fn optional(row: &Row<'_>, column: usize) -> Option<Option<i64>> {
+    row.get_ref(column).ok()?.as_i64_or_null().ok()
+}
+
+/// A column that must hold UTF-8 text.
+pub(super) fn text<'a>(row: &'a Row<'_>, column: usize) -> Option<&'a str> {
+    row.get_ref(column).ok()?.as_str().ok()
+}
+
+/// A column that must hold bytes.
+pub(super) fn blob<'a>(row: &'a Row<'_>, column: usize) -> Option<&'a [u8]> {
+    row.get_ref(column).ok()?.as_blob().ok()
+}
+
+/// The last column: does the stored checksum equal this one?
+pub(super) fn crc_holds(row: &Row<'_>, column: usize, crc: u32) -> bool {
+    integer(row, column) == Some(i64::from(crc))
+}

@@ -1,0 +1,428 @@
+//! One queue of a topic: which of the topic's messages wait in it, are handed out, or are dead.
+//!
+//! A message that was never handed out and waits for nothing is just a [`Fresh`] in a lane. As soon
+//! as more is known of it (a delay, a delivery, a failure) it becomes an [`Entry`].
+//!
+//! Invariants, asserted by `Topic::check_invariants`:
+//! - a message of the queue is in exactly one state and in one place;
+//! - `returned` of a lane, `delayed` and `dead` name exactly the entries in those states;
+//! - the counts are the sums of what is there.
+
+use super::lane::{Fresh, Key, Lane, Ready};
+use super::record::Failure;
+use super::shelf::Shelf;
+use super::stats::Waits;
+use super::verbs::{Counts, End, State, Totals};
+use super::{DeadLetter, QueueDefinition, Timestamp};
+use rustc_hash::FxHashMap;
+use slab::Slab;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is known of a message beyond its place in line.
+#[derive(Debug)]
+pub struct Entry {
+    /// Slot of the message.
+    pub slot: u32,
+    /// Where it is.
+    pub state: State,
+    /// Its priority's lane.
+    pub lane: u8,
+    /// It was published with `front`.
+    pub front: bool,
+    /// The queue was purged while it was in flight: it does not come back.
+    pub purged: bool,
+    /// Deliveries so far that count.
+    pub attempts: u32,
+    /// Length of the body.
+    pub bytes: u32,
+    /// Number of the place, which gives its place in the lane.
+    pub number: u64,
+    /// When its delay or its ack deadline is over.
+    pub due: Timestamp,
+    /// When it became ready, or was handed out.
+    pub since: Timestamp,
+    /// Names the delivery; changes with every one.
+    pub stamp: u64,
+    /// Order among the dead.
+    pub died: u64,
+    /// Present once a delivery failed.
+    pub history: Option<Box<History>>,
+}
+
+/// What went wrong with a message.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// Failed deliveries, oldest first.
+    pub failures: Vec<Failure>,
+    /// Its death; kept when it is redriven.
+    pub letter: Option<DeadLetter>,
+}
+
+impl History {
+    /// What the failures and the death of a message are when it goes on living elsewhere.
+    pub fn of(failures: Vec<Failure>, letter: Option<DeadLetter>) -> Option<Box<History>> {
+        let known = letter.is_some() || !failures.is_empty();
+        known.then(|| Box::new(History { failures, letter }))
+    }
+}
+
+impl Entry {
+    /// Where it lies in its lane.
+    pub fn key(&self) -> Key {
+        Key::new(self.number, self.front)
+    }
+
+    /// Its failed deliveries.
+    pub fn failures(&self) -> Vec<Failure> {
+        self.history.as_ref().map(|history| history.failures.clone()).unwrap_or_default()
+    }
+
+    /// Its death, also when it was redriven since.
+    pub fn letter(&self) -> Option<DeadLetter> {
+        self.history.as_ref()?.letter.clone()
+    }
+
+    /// It is in none of the queue's counts: its queue was purged, and only its memory is left.
+    pub fn is_purged(&self, through: u64) -> bool {
+        self.number <= through && matches!(self.state, State::Ready | State::Delayed)
+    }
+}
+
+/// One queue.
+#[derive(Debug)]
+pub struct Queue {
+    /// Name, number, settings.
+    pub definition: QueueDefinition,
+    /// Number of the queue its dead letters go to.
+    pub dead_target: Option<u32>,
+    /// One per priority; only as many as are used.
+    pub lanes: Vec<Lane>,
+    /// Everything that is more than a place in line.
+    pub entries: Slab<Entry>,
+    /// Delayed entries by when they are ready.
+    pub delayed: BTreeSet<(Timestamp, u32)>,
+    /// Dead entries in the order of their death.
+    pub dead: BTreeMap<u64, u32>,
+    /// Slot of a message to its entry, once somebody asked.
+    by_slot: Option<FxHashMap<u32, u32>>,
+    next_death: u64,
+    /// The highest number of a place so far.
+    pub highest: u64,
+    /// Places up to this number do not come back.
+    pub purged_through: u64,
+    counts: [Tally; 4],
+    /// What happened so far.
+    pub totals: Totals,
+    /// How long things took.
+    pub waits: Waits,
+}
+
+/// How many messages, and the bytes of their bodies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many.
+    pub messages: u64,
+    /// Bytes of their bodies.
+    pub bytes: u64,
+}
+
+impl Tally {
+    fn add(&mut self, bytes: u32) {
+        self.messages += 1;
+        self.bytes += u64::from(bytes);
+    }
+
+    fn sub(&mut self, bytes: u32) {
+        self.messages -= 1;
+        self.bytes -= u64::from(bytes);
+    }
+}
+
+impl Queue {
+    /// An empty queue.
+    pub fn new(definition: QueueDefinition) -> Self {
+        Queue {
+            definition,
+            dead_target: None,
+            lanes: Vec::new(),
+            entries: Slab::new(),
+            delayed: BTreeSet::new(),
+            dead: BTreeMap::new(),
+            by_slot: None,
+            next_death: 0,
+            highest: 0,
+            purged_through: 0,
+            counts: [Tally::default(); 4],
+            totals: Totals::default(),
+            waits: Waits::default(),
+        }
+    }
+
+    /// How many are in a state.
+    pub fn tally(&self, state: State) -> Tally {
+        self.counts[state as usize]
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> Tally {
+        let (ready, delayed) = (self.tally(State::Ready), self.tally(State::Delayed));
+        Tally { messages: ready.messages + delayed.messages, bytes: ready.bytes + delayed.bytes }
+    }
+
+    /// How many are where; nothing of ages.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            delayed: self.tally(State::Delayed).messages,
+            ready: self.tally(State::Ready).messages,
+            in_flight: self.tally(State::InFlight).messages,
+            dead: self.tally(State::Dead).messages,
+            bytes: self.counts.iter().map(|tally| tally.bytes).sum(),
+            oldest_ready: None,
+        }
+    }
+
+    /// The lane of a priority.
+    #[inline]
+    pub fn lane(&mut self, priority: u8) -> &mut Lane {
+        let at = usize::from(priority);
+        if at >= self.lanes.len() {
+            self.lanes.resize_with(at + 1, Lane::default);
+        }
+        &mut self.lanes[at]
+    }
+
+    /// What is handed out next, and its priority. The back of the queue is the back of its lowest
+    /// priority.
+    #[inline]
+    pub fn head(&self, end: End, shelf: &Shelf) -> Option<(u8, Ready)> {
+        let found = |(at, lane): (usize, &Lane)| Some((at as u8, lane.peek(end, shelf)?));
+        match end {
+            End::Front => self.lanes.iter().enumerate().rev().find_map(found),
+            End::Back => self.lanes.iter().enumerate().find_map(found),
+        }
+    }
+
+    /// The oldest ready message: the smallest number among those that are handed out next, each in
+    /// its priority.
+    pub fn oldest(&self, shelf: &Shelf) -> Option<(u64, u8, Ready)> {
+        let heads = self.lanes.iter().enumerate().filter_map(|(at, lane)| {
+            let ready = lane.peek(End::Front, shelf)?;
+            Some((self.number(ready, shelf), at as u8, ready))
+        });
+        heads.min_by_key(|(number, _, _)| *number)
+    }
+
+    /// The number of a ready message's place.
+    pub fn number(&self, ready: Ready, shelf: &Shelf) -> u64 {
+        match ready {
+            Ready::Fresh(fresh) => shelf.number(fresh),
+            Ready::Held(held) => self.entry(held).map_or(0, |entry| entry.number),
+        }
+    }
+
+    /// The slot of a ready message.
+    #[inline]
+    pub fn slot(&self, ready: Ready) -> u32 {
+        match ready {
+            Ready::Fresh(fresh) => fresh.slot,
+            Ready::Held(held) => self.entry(held).map_or(u32::MAX, |entry| entry.slot),
+        }
+    }
+
+    /// An entry.
+    #[inline]
+    pub fn entry(&self, at: u32) -> Option<&Entry> {
+        self.entries.get(at as usize)
+    }
+
+    /// An entry, to be changed.
+    pub fn entry_mut(&mut self, at: u32) -> Option<&mut Entry> {
+        self.entries.get_mut(at as usize)
+    }
+
+    /// Adds a ready message that was never handed out. False: its number does not continue the
+    /// order, and it must be an entry.
+    #[inline]
+    pub fn push(&mut self, number: u64, lane: u8, front: bool, fresh: Fresh, bytes: u32) -> bool {
+        let pushed = self.lane(lane).push(number, front, fresh);
+        if pushed {
+            self.highest = self.highest.max(number);
+            self.counts[State::Ready as usize].add(bytes);
+        }
+        pushed
+    }
+
+    /// A message of the ring was taken out of its lane.
+    #[inline]
+    pub fn count_out(&mut self, bytes: u32) {
+        self.counts[State::Ready as usize].sub(bytes);
+    }
+
+    /// Adds an entry in the state it names; counts it.
+    pub fn add(&mut self, mut entry: Entry) -> u32 {
+        if entry.state == State::Dead {
+            self.next_death += 1;
+            entry.died = self.next_death;
+        }
+        let slot = entry.slot;
+        self.highest = self.highest.max(entry.number);
+        let at = self.entries.insert(entry) as u32;
+        self.link(at);
+        if let Some(by_slot) = &mut self.by_slot {
+            by_slot.insert(slot, at);
+        }
+        at
+    }
+
+    fn link(&mut self, at: u32) {
+        let Some(entry) = self.entries.get(at as usize) else { return };
+        let (state, key, lane, bytes) = (entry.state, entry.key(), entry.lane, entry.bytes);
+        match state {
+            State::Ready => self.lane(lane).give_back(key, at),
+            State::Delayed => drop(self.delayed.insert((entry.due, at))),
+            State::InFlight => (),
+            State::Dead => drop(self.dead.insert(entry.died, at)),
+        }
+        self.counts[state as usize].add(bytes);
+    }
+
+    fn unlink(&mut self, at: u32) {
+        let Some(entry) = self.entries.get(at as usize) else { return };
+        let (state, key, lane, bytes) = (entry.state, entry.key(), entry.lane, entry.bytes);
+        match state {
+            State::Ready => self.lane(lane).take_back(key),
+            State::Delayed => drop(self.delayed.remove(&(entry.due, at))),
+            State::InFlight => (),
+            State::Dead => drop(self.dead.remove(&entry.died)),
+        }
+        self.counts[state as usize].sub(bytes);
+    }
+
+    /// Takes an entry out of its state and puts it into another.
+    pub fn change(&mut self, at: u32, change: impl FnOnce(&mut Entry)) {
+        self.unlink(at);
+        let Some(entry) = self.entries.get_mut(at as usize) else { return };
+        change(entry);
+        if entry.state == State::Dead {
+            self.next_death += 1;
+            entry.died = self.next_death;
+        }
+        self.link(at);
+    }
+
+    /// Takes an entry out for good.
+    pub fn remove(&mut self, at: u32) -> Option<Entry> {
+        self.unlink(at);
+        self.forget(at)
+    }
+
+    /// Takes out an entry that is in no list and no count any more.
+    pub fn forget(&mut self, at: u32) -> Option<Entry> {
+        let entry = self.entries.try_remove(at as usize)?;
+        if let Some(by_slot) = &mut self.by_slot
+            && by_slot.get(&entry.slot) == Some(&at)
+        {
+            by_slot.remove(&entry.slot);
+        }
+        if self.entries.is_empty() && self.entries.capacity() > 1024 {
+            self.entries = Slab::new();
+        }
+        Some(entry)
+    }
+
+    /// The entry of a message, if it has one that was not purged. The first search builds an index.
+    pub fn by_slot(&mut self, slot: u32) -> Option<u32> {
+        let (entries, purged) = (&self.entries, self.purged_through);
+        let by_slot = self.by_slot.get_or_insert_with(|| {
+            let alive = entries.iter().filter(|(_, entry)| !entry.is_purged(purged));
+            alive.map(|(at, entry)| (entry.slot, at as u32)).collect()
+        });
+        let at = by_slot.get(&slot).copied()?;
+        entries.get(at as usize).filter(|entry| !entry.is_purged(purged)).map(|_| at)
+    }
+
+    /// Where a message that was never handed out lies. Its place's number is its own or one of the
+    /// few behind it.
+    pub fn find_fresh(&self, slot: u32, shelf: &Shelf) -> Option<(u8, Fresh)> {
+        let kept = shelf.get(slot)?;
+        let (priority, front) = (kept.priority(), kept.front());
+        let lane = self.lanes.get(usize::from(priority))?;
+        let own = Key::new(kept.number, front);
+        let furthest = Key::new(kept.number + u64::from(kept.places), front);
+        let (first, last) = (own.min(furthest), own.max(furthest));
+        let mut places = lane.ring_from(first, shelf).take_while(|(key, _)| *key <= last);
+        places.find(|(_, fresh)| fresh.slot == slot).map(|(_, fresh)| (priority, fresh))
+    }
+
+    /// Everything that waits is gone from the lists and the counts; returns what to clear away.
+    pub fn take_waiting(&mut self) -> (Vec<Lane>, BTreeSet<(Timestamp, u32)>) {
+        self.purged_through = self.highest;
+        self.counts[State::Ready as usize] = Tally::default();
+        self.counts[State::Delayed as usize] = Tally::default();
+        (std::mem::take(&mut self.lanes), std::mem::take(&mut self.delayed))
+    }
+
+    /// Lets deliveries in flight not come back. Returns the numbers of the places that a purge spares:
+    /// in flight or dead. It looks at no more entries than it must.
+    pub fn spare(&mut self) -> Vec<u64> {
+        let count = self.tally(State::InFlight).messages + self.tally(State::Dead).messages;
+        let spared = |entry: &Entry| matches!(entry.state, State::InFlight | State::Dead);
+        let found = self.entries.iter_mut().map(|(_, entry)| entry).filter(|entry| spared(entry));
+        let spare = |entry: &mut Entry| {
+            entry.purged |= entry.state == State::InFlight;
+            entry.number
+        };
+        found.take(count as usize).map(spare).collect()
+    }
+
+    /// Dead letters are in the order of their deaths, whatever the order they were added in.
+    pub fn sort_dead(&mut self) {
+        let mut dead: Vec<(Timestamp, u64, u32)> = std::mem::take(&mut self.dead)
+            .into_values()
+            .filter_map(|at| {
+                let entry = self.entry(at)?;
+                Some((entry.history.as_ref()?.letter.as_ref()?.at, entry.number, at))
+            })
+            .collect();
+        dead.sort_unstable();
+        self.next_death = 0;
+        for (_, _, at) in dead {
+            self.next_death += 1;
+            let died = self.next_death;
+            if let Some(entry) = self.entry_mut(at) {
+                entry.died = died;
+            }
+            self.dead.insert(died, at);
+        }
+    }
+
+    /// Messages have new slots and places new numbers, which keep their order. `name` gives both
+    /// for an old slot; a queue holds a message once.
+    pub fn rename(&mut self, shelf: &Shelf, name: impl Fn(u32) -> Option<(u32, u64)>) {
+        self.by_slot = None;
+        (self.highest, self.purged_through) = (0, 0);
+        let mut returned: Vec<BTreeMap<Key, u32>> = Vec::new();
+        returned.resize_with(self.lanes.len(), BTreeMap::new);
+        for (at, entry) in &mut self.entries {
+            if let Some((slot, number)) = name(entry.slot) {
+                (entry.slot, entry.number) = (slot, number);
+            }
+            self.highest = self.highest.max(entry.number);
+            if entry.state == State::Ready
+                && let Some(lane) = returned.get_mut(usize::from(entry.lane))
+            {
+                lane.insert(entry.key(), at as u32);
+            }
+        }
+        for (lane, returned) in self.lanes.iter_mut().zip(returned) {
+            lane.replace_returned(returned);
+            lane.rename(|slot| {
+                let (slot, number) = name(slot)?;
+                let kept = shelf.get(slot)?;
+                let offset = u32::try_from(number.checked_sub(kept.number)?).ok()?;
+                Some((Fresh { slot, offset }, number, kept.front()))
+            });
+            self.highest = self.highest.max(lane.last());
+        }
+    }
+}

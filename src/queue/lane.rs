@@ -1,0 +1,307 @@
+//! The ready messages of one priority, in order.
+//!
+//! The order is that of the places' numbers ([`Key`]), so that it is the same after a restart, and
+//! so that what comes back is handed out in its own place. Messages that were never handed out lie
+//! in a dense ring of eight bytes each; what came back lies beside it. A message taken out of the
+//! middle of the ring leaves a hole, which goes when it reaches an end or when holes outweigh messages.
+
+use super::shelf::Shelf;
+use super::verbs::End;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+
+/// Where a place lies in its priority: the smallest is handed out first. What was published with
+/// `front` comes first, youngest before oldest; then the others, oldest before youngest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(i64);
+
+impl Key {
+    /// Before all.
+    pub const FIRST: Key = Key(i64::MIN);
+
+    /// Of a place with this number.
+    pub fn new(number: u64, front: bool) -> Key {
+        let number = number as i64;
+        Key(if front { -number } else { number })
+    }
+
+    /// The number of the place.
+    pub fn number(self) -> u64 {
+        self.0.unsigned_abs()
+    }
+
+    /// As a number that ascends with the keys, of 59 bits.
+    pub fn to_cursor(self) -> u64 {
+        (self.0 + (1 << (CURSOR_BITS - 1))) as u64
+    }
+
+    /// The key behind the one that [`Self::to_cursor`] gave.
+    pub fn behind_cursor(cursor: u64) -> Key {
+        Key((cursor & ((1 << CURSOR_BITS) - 1)) as i64 - (1 << (CURSOR_BITS - 1)) + 1)
+    }
+}
+
+/// Bits of a cursor.
+pub const CURSOR_BITS: u32 = 59;
+
+/// A message in the ring: its slot in the topic, and how far its place's number is above its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fresh {
+    /// Slot of the message.
+    pub slot: u32,
+    /// Number of the place minus number of the message.
+    pub offset: u32,
+}
+
+/// The slot of a hole. Its offset says where it was: the highest bit is set for what was published
+/// with `front`, the others are the distance from the anchor.
+const HOLE: u32 = u32::MAX;
+const FRONT_BIT: u32 = 1 << 31;
+/// A distance that is not known.
+const FAR: u32 = FRONT_BIT - 1;
+/// Holes that a lane may always have.
+const HOLES_FREE: usize = 1024;
+
+/// One ready message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ready {
+    /// Never handed out.
+    Fresh(Fresh),
+    /// Came back, or was put here from elsewhere: the index of its entry.
+    Held(u32),
+}
+
+/// The ready messages of one priority.
+#[derive(Debug, Default)]
+pub struct Lane {
+    ring: VecDeque<Fresh>,
+    /// Messages in the ring, holes not counted.
+    fresh: usize,
+    returned: BTreeMap<Key, u32>,
+    back: Side,
+    front: Side,
+}
+
+/// What the ring remembers of the places pushed at one end.
+#[derive(Debug, Default, Clone, Copy)]
+struct Side {
+    /// Holes name their distance from this number.
+    anchor: u64,
+    /// The highest number so far.
+    last: u64,
+}
+
+impl Lane {
+    /// Puts a message into the ring; false when its number does not continue the order there.
+    #[inline]
+    pub fn push(&mut self, number: u64, front: bool, fresh: Fresh) -> bool {
+        if self.ring.is_empty() {
+            (self.back, self.front) = (Side::default(), Side::default());
+        }
+        let side = if front { &mut self.front } else { &mut self.back };
+        if number <= side.last {
+            return false;
+        }
+        if side.last == 0 {
+            side.anchor = number;
+        }
+        side.last = number;
+        self.fresh += 1;
+        if front {
+            self.ring.push_front(fresh)
+        } else {
+            self.ring.push_back(fresh)
+        }
+        true
+    }
+
+    /// An entry is ready, in its own place.
+    pub fn give_back(&mut self, key: Key, held: u32) {
+        let before = self.returned.insert(key, held);
+        debug_assert!(before.is_none(), "two entries in one place");
+    }
+
+    /// An entry is not ready any more.
+    pub fn take_back(&mut self, key: Key) {
+        self.returned.remove(&key);
+    }
+
+    /// Holes at the ends have served.
+    #[inline]
+    fn trim(&mut self) {
+        while self.ring.front().is_some_and(|fresh| fresh.slot == HOLE) {
+            self.ring.pop_front();
+        }
+        while self.ring.back().is_some_and(|fresh| fresh.slot == HOLE) {
+            self.ring.pop_back();
+        }
+        if self.ring.is_empty() && self.ring.capacity() > HOLES_FREE {
+            self.ring = VecDeque::new();
+        }
+    }
+
+    /// What is handed out next from an end.
+    #[inline]
+    pub fn peek(&self, end: End, shelf: &Shelf) -> Option<Ready> {
+        let (fresh, held) = match end {
+            End::Front => (self.ring.front(), self.returned.first_key_value()),
+            End::Back => (self.ring.back(), self.returned.last_key_value()),
+        };
+        match (fresh, held) {
+            (Some(fresh), None) => Some(Ready::Fresh(*fresh)),
+            (None, held) => held.map(|(_, held)| Ready::Held(*held)),
+            (Some(fresh), Some((key, held))) => {
+                let first = shelf.key(*fresh);
+                let held_first = match end {
+                    End::Front => *key < first,
+                    End::Back => *key > first,
+                };
+                Some(if held_first { Ready::Held(*held) } else { Ready::Fresh(*fresh) })
+            }
+        }
+    }
+
+    /// Takes the message at an end out of the ring.
+    #[inline]
+    pub fn pop_fresh(&mut self, end: End) -> Option<Fresh> {
+        let fresh = match end {
+            End::Front => self.ring.pop_front(),
+            End::Back => self.ring.pop_back(),
+        };
+        self.fresh -= usize::from(fresh.is_some());
+        self.trim();
+        fresh
+    }
+
+    /// Takes any message: for clearing away.
+    pub fn pop_any(&mut self) -> Option<Ready> {
+        if let Some(fresh) = self.pop_fresh(End::Front) {
+            return Some(Ready::Fresh(fresh));
+        }
+        self.returned.pop_first().map(|(_, held)| Ready::Held(held))
+    }
+
+    /// Takes a message out of the ring, wherever it is.
+    pub fn remove(&mut self, key: Key, shelf: &Shelf) -> Option<Fresh> {
+        let at = self.lower_bound(key, shelf);
+        let fresh = *self.ring.get(at)?;
+        if fresh.slot == HOLE || shelf.key(fresh) != key {
+            return None;
+        }
+        let (side, bit) = if key.0 < 0 { (self.front, FRONT_BIT) } else { (self.back, 0) };
+        let distance =
+            key.number().checked_sub(side.anchor).and_then(|far| u32::try_from(far).ok());
+        let offset = bit | distance.filter(|far| *far < FAR).unwrap_or(FAR);
+        *self.ring.get_mut(at)? = Fresh { slot: HOLE, offset };
+        self.fresh -= 1;
+        self.trim();
+        if self.ring.len() > 2 * self.fresh + HOLES_FREE {
+            self.ring.retain(|fresh| fresh.slot != HOLE);
+            if self.ring.capacity() > 4 * self.ring.len() {
+                self.ring.shrink_to_fit();
+            }
+        }
+        Some(fresh)
+    }
+
+    /// The key of a place of the ring; of a hole only if it is known.
+    fn key(&self, fresh: Fresh, shelf: &Shelf) -> Option<Key> {
+        if fresh.slot != HOLE {
+            return Some(shelf.key(fresh));
+        }
+        let (distance, front) = (fresh.offset & FAR, fresh.offset & FRONT_BIT != 0);
+        let side = if front { self.front } else { self.back };
+        (distance != FAR).then(|| Key::new(side.anchor + u64::from(distance), front))
+    }
+
+    /// The first place of the ring that is not before `key`.
+    fn lower_bound(&self, key: Key, shelf: &Shelf) -> usize {
+        let (mut low, mut high) = (0, self.ring.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            // Over holes that do not know where they were.
+            let known = (middle..high)
+                .find_map(|at| Some((at, self.ring.get(at).and_then(|at| self.key(*at, shelf))?)));
+            match known {
+                Some((at, found)) if found < key => low = at + 1,
+                _ => high = middle,
+            }
+        }
+        // Places that do not know where they were may lie before the one.
+        (low..self.ring.len())
+            .find(|at| self.ring.get(*at).is_none_or(|at| self.key(*at, shelf).is_some()))
+            .unwrap_or(low)
+    }
+
+    /// All ready messages in order, from a place on.
+    pub fn from<'a>(&'a self, key: Key, shelf: &'a Shelf) -> impl Iterator<Item = (Key, Ready)> {
+        let skip = if key == Key::FIRST { 0 } else { self.lower_bound(key, shelf) };
+        let ring = self.ring.range(skip..).filter(|fresh| fresh.slot != HOLE);
+        let mut ring = ring.map(|fresh| (shelf.key(*fresh), Ready::Fresh(*fresh))).peekable();
+        let returned = self.returned.range((Bound::Included(key), Bound::Unbounded));
+        let mut returned = returned.map(|(key, held)| (*key, Ready::Held(*held))).peekable();
+        std::iter::from_fn(move || match (ring.peek(), returned.peek()) {
+            (Some(fresh), Some(held)) if held.0 < fresh.0 => returned.next(),
+            (Some(_), _) => ring.next(),
+            (None, _) => returned.next(),
+        })
+    }
+
+    /// All ready messages, last first.
+    pub fn backwards<'a>(&'a self, shelf: &'a Shelf) -> impl Iterator<Item = (Key, Ready)> {
+        let ring = self.ring.iter().rev().filter(|fresh| fresh.slot != HOLE);
+        let mut ring = ring.map(|fresh| (shelf.key(*fresh), Ready::Fresh(*fresh))).peekable();
+        let returned = self.returned.iter().rev();
+        let mut returned = returned.map(|(key, held)| (*key, Ready::Held(*held))).peekable();
+        std::iter::from_fn(move || match (ring.peek(), returned.peek()) {
+            (Some(fresh), Some(held)) if held.0 > fresh.0 => returned.next(),
+            (Some(_), _) => ring.next(),
+            (None, _) => returned.next(),
+        })
+    }
+
+    /// The messages of the ring in order, from a place on.
+    pub fn ring_from<'a>(
+        &'a self,
+        key: Key,
+        shelf: &'a Shelf,
+    ) -> impl Iterator<Item = (Key, Fresh)> {
+        let skip = self.lower_bound(key, shelf);
+        let ring = self.ring.range(skip..).filter(|fresh| fresh.slot != HOLE);
+        ring.map(|fresh| (shelf.key(*fresh), *fresh))
+    }
+
+    /// The slots of the messages of the ring, in order.
+    pub fn slots(&self) -> impl Iterator<Item = u32> {
+        self.ring.iter().map(|fresh| fresh.slot).filter(|slot| *slot != HOLE)
+    }
+
+    /// Puts the messages of the ring under new slots and numbers, which keep their order.
+    pub fn rename(&mut self, name: impl Fn(u32) -> Option<(Fresh, u64, bool)>) {
+        let named: Vec<_> = self.slots().filter_map(name).collect();
+        self.ring.clear();
+        (self.fresh, self.back, self.front) = (0, Side::default(), Side::default());
+        let (front, back): (Vec<_>, Vec<_>) = named.into_iter().partition(|(_, _, front)| *front);
+        for (fresh, number, front) in front.into_iter().rev().chain(back) {
+            let in_order = self.push(number, front, fresh);
+            debug_assert!(in_order, "the order of a ring changed");
+        }
+    }
+
+    /// The highest number in the ring since it was last empty.
+    pub fn last(&self) -> u64 {
+        self.back.last.max(self.front.last)
+    }
+
+    /// Entries of this lane have other numbers and indices.
+    pub fn replace_returned(&mut self, returned: BTreeMap<Key, u32>) {
+        self.returned = returned;
+    }
+
+    /// How many are ready.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        debug_assert_eq!(self.fresh, self.ring.iter().filter(|fresh| fresh.slot != HOLE).count());
+        self.fresh + self.returned.len()
+    }
+}

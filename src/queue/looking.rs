@@ -1,0 +1,126 @@
+//! Looking at messages without taking them.
+
+use super::entries::{Entry, Queue};
+use super::lane::{CURSOR_BITS, Key, Ready};
+use super::verbs::*;
+use super::*;
+
+impl Topic {
+    fn view(&self, queue: &Queue, place: Ready) -> Option<View> {
+        let kept = self.shelf.get(queue.slot(place))?;
+        let message = self.shelf.message(kept);
+        let held = match place {
+            Ready::Held(held) => held,
+            Ready::Fresh(_) => {
+                return Some(View {
+                    message,
+                    state: State::Ready,
+                    attempts: 0,
+                    due: None,
+                    receipt: None,
+                    dead: None,
+                });
+            }
+        };
+        let entry = queue.entry(held)?;
+        let waits = matches!(entry.state, State::Delayed | State::InFlight);
+        let receipt = Receipt { queue: queue.definition.number, slot: held, stamp: entry.stamp };
+        Some(View {
+            message,
+            state: entry.state,
+            attempts: entry.attempts,
+            due: waits.then_some(entry.due),
+            receipt: (entry.state == State::InFlight).then_some(receipt),
+            dead: entry.letter(),
+        })
+    }
+
+    /// Looks at one message by id. The first search by id builds an index.
+    pub fn find(&mut self, queue: u32, id: &MessageId) -> Result<View, Refusal> {
+        let at = self.at(queue)?;
+        let place = self.place_of(at, id).ok_or(Refusal::MessageNotFound)?;
+        self.view(&self.queues[at], place).ok_or(Refusal::MessageNotFound)
+    }
+
+    /// Looks at the messages that would be handed out next, or last, without taking them.
+    pub fn peek(&self, queue: u32, end: End, max: usize) -> Result<Vec<View>, Refusal> {
+        let queue = &self.queues[self.at(queue)?];
+        let view = |(_, ready)| self.view(queue, ready);
+        let (lanes, shelf) = (queue.lanes.iter(), &self.shelf);
+        Ok(match end {
+            End::Front => {
+                let ready = lanes.rev().flat_map(|lane| lane.from(Key::FIRST, shelf));
+                ready.filter_map(view).take(max).collect()
+            }
+            End::Back => {
+                lanes.flat_map(|lane| lane.backwards(shelf)).filter_map(view).take(max).collect()
+            }
+        })
+    }
+
+    /// Looks at the messages in one state: ready and dead ones in their order, the others in none.
+    /// A message that stays in the state while the pages are read is in exactly one of them.
+    pub fn list(
+        &self,
+        queue: u32,
+        state: State,
+        after: Option<u64>,
+        max: usize,
+    ) -> Result<Page, Refusal> {
+        let queue = &self.queues[self.at(queue)?];
+        let mut page = Page::default();
+        let mut add = |cursor: u64, place: Ready| {
+            if page.views.len() >= max {
+                return false;
+            }
+            if let Some(view) = self.view(queue, place) {
+                page.views.push(view);
+                page.next = Some(cursor);
+            }
+            true
+        };
+        let behind = after.map_or(0, |after| after.saturating_add(1));
+        let whole = match state {
+            State::Ready => self.list_ready(queue, after, add),
+            State::Dead => {
+                queue.dead.range(behind..).all(|(died, held)| add(*died, Ready::Held(*held)))
+            }
+            State::Delayed | State::InFlight => {
+                let purged = queue.purged_through;
+                let listed = |entry: &Entry| entry.state == state && !entry.is_purged(purged);
+                let first = usize::try_from(behind).unwrap_or(usize::MAX);
+                (first..queue.entries.capacity()).all(|held| match queue.entries.get(held) {
+                    Some(entry) if listed(entry) => add(held as u64, Ready::Held(held as u32)),
+                    _ => true,
+                })
+            }
+        };
+        if whole {
+            page.next = None;
+        }
+        Ok(page)
+    }
+
+    /// Goes through the ready messages from behind a cursor until `add` has enough; true: to the end.
+    fn list_ready(
+        &self,
+        queue: &Queue,
+        after: Option<u64>,
+        mut add: impl FnMut(u64, Ready) -> bool,
+    ) -> bool {
+        let start = after.map(|after| ((after >> CURSOR_BITS) as usize, Key::behind_cursor(after)));
+        for (at, lane) in queue.lanes.iter().enumerate().rev() {
+            let from = match start {
+                Some((first, _)) if at > first => continue,
+                Some((first, key)) if at == first => key,
+                _ => Key::FIRST,
+            };
+            for (key, ready) in lane.from(from, &self.shelf) {
+                if !add(((at as u64) << CURSOR_BITS) | key.to_cursor(), ready) {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+}

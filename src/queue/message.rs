@@ -1,0 +1,261 @@
+//! What is published and what is handed out.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
+use uuid::Uuid;
+
+/// Milliseconds since the Unix epoch, read once per event by the actor and handed to the rules.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// Later than every event: "never".
+    pub const NEVER: Timestamp = Timestamp(i64::MAX);
+
+    /// This time and `span` more; stops at [`Timestamp::NEVER`].
+    pub fn after(self, span: Duration) -> Timestamp {
+        let span_ms = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        Timestamp(self.0.saturating_add(span_ms))
+    }
+
+    /// Milliseconds from `earlier` to this; zero when `earlier` is later.
+    pub fn since_ms(self, earlier: Timestamp) -> u64 {
+        u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
+    }
+}
+
+/// The public id of a message.
+///
+/// An id that octoq makes is a UUID v7 which also holds the topic's salt and the sequence number
+/// ([`MessageId::made`]), so that it costs no memory and is found without an index of ids.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum MessageId {
+    /// Made by octoq.
+    Made(Uuid),
+    /// The publisher's own: any bytes.
+    Client(Bytes),
+}
+
+/// Bits of the sequence number that fit into a made id beside the salt.
+const SEQ_BITS: u32 = 48;
+
+impl MessageId {
+    /// The id octoq makes: UUID v7 of `published_at`, with `salt` (26 bits) and `seq` (48 bits)
+    /// in the 74 bits that version 7 leaves free.
+    pub fn made(published_at: Timestamp, salt: u32, seq: u64) -> MessageId {
+        let free: u128 =
+            (u128::from(salt & 0x03ff_ffff) << SEQ_BITS) | u128::from(seq & ((1 << SEQ_BITS) - 1));
+        let (high, low) = (free >> 62, free & ((1 << 62) - 1));
+        let time_ms = u128::from(published_at.0.max(0) as u64 & ((1 << 48) - 1));
+        MessageId::Made(Uuid::from_u128(
+            (time_ms << 80) | (7 << 76) | (high << 64) | (2 << 62) | low,
+        ))
+    }
+
+    /// The salt and the sequence number inside an id of the shape of [`MessageId::made`].
+    pub fn salt_and_seq(uuid: Uuid) -> (u32, u64) {
+        let bits = uuid.as_u128();
+        let free = (((bits >> 64) & 0xfff) << 62) | (bits & ((1 << 62) - 1));
+        ((free >> SEQ_BITS) as u32, (free & ((1 << SEQ_BITS) - 1)) as u64)
+    }
+
+    /// Reads what a client sent: a hyphenated UUID is taken for a made id, all else for a client's own.
+    pub fn parse(bytes: &[u8]) -> MessageId {
+        match (bytes.len(), Uuid::try_parse_ascii(bytes)) {
+            (36, Ok(uuid)) if uuid.get_version_num() == 7 => MessageId::Made(uuid),
+            _ => MessageId::Client(Bytes::copy_from_slice(bytes)),
+        }
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MessageId::Made(uuid) => write!(f, "{uuid}"),
+            MessageId::Client(bytes) => write!(f, "{}", String::from_utf8_lossy(bytes)),
+        }
+    }
+}
+
+/// What a publisher may say beside the body. Absent for most messages, so it lives behind a pointer.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Extra {
+    /// The publisher's own id; unique in the topic while the message lives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<Bytes>,
+    /// Kept when a message was moved from the topic that made its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made_id: Option<Uuid>,
+    /// A JSON object, as text, checked at the door.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<Arc<str>>,
+    /// When the publisher wanted it to become visible.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deliver_at: Option<Timestamp>,
+    /// After this nobody gets it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// A second message with this key within the topic's window is not stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dedup_key: Option<Bytes>,
+    /// 0 to 9; the highest is handed out first.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub priority: u8,
+    /// Put before everything that waits (okQ's push at the left), not behind.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub front: bool,
+}
+
+fn is_zero(n: &u8) -> bool {
+    *n == 0
+}
+
+/// One message on its way in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NewMessage {
+    /// The client's bytes, never changed.
+    pub body: Bytes,
+    /// `None` when the publisher said nothing but the body.
+    pub extra: Option<Arc<Extra>>,
+}
+
+impl NewMessage {
+    /// A message that is only a body.
+    pub fn plain(body: Bytes) -> Self {
+        NewMessage { body, extra: None }
+    }
+}
+
+/// What became of a published message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// Its id; of the first one when it was a duplicate.
+    pub id: MessageId,
+    /// Its number in the topic; of the first one when it was a duplicate.
+    pub seq: u64,
+    /// True: an earlier message with the same dedup key is within the window, nothing was stored.
+    pub duplicate: bool,
+}
+
+/// A message as a consumer sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its public id.
+    pub id: MessageId,
+    /// Its number in the topic, ascending from 1.
+    pub seq: u64,
+    /// Number in the store; names the row when `body` must be paged in.
+    pub number: u64,
+    /// The publisher's bytes; `None`: on disk, the engine fills it in before anybody sees it.
+    pub body: Option<Bytes>,
+    /// When it was published.
+    pub published_at: Timestamp,
+    /// What else the publisher said.
+    pub extra: Option<Arc<Extra>>,
+}
+
+impl Message {
+    /// The body, empty while it is on disk. Doors see only messages whose body is there.
+    pub fn body(&self) -> &[u8] {
+        self.body.as_deref().unwrap_or_default()
+    }
+
+    /// The attributes as JSON text, if there are any.
+    pub fn attributes(&self) -> Option<&str> {
+        self.extra.as_ref()?.attributes.as_deref()
+    }
+}
+
+/// Names one delivery of one queue. Never used twice: the stamp also differs between two runs of
+/// the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Receipt {
+    /// The queue's number.
+    pub queue: u32,
+    /// Where the delivery is kept.
+    pub slot: u32,
+    /// Which delivery of that place.
+    pub stamp: u64,
+}
+
+impl fmt::Display for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}{:08x}{:016x}", self.queue, self.slot, self.stamp)
+    }
+}
+
+/// Text that is not a receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a receipt: 32 hexadecimal digits are expected")]
+pub struct NotAReceipt;
+
+impl FromStr for Receipt {
+    type Err = NotAReceipt;
+
+    fn from_str(text: &str) -> Result<Self, NotAReceipt> {
+        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(NotAReceipt);
+        }
+        let bits = u128::from_str_radix(text, 16).map_err(|_| NotAReceipt)?;
+        Ok(Receipt { queue: (bits >> 96) as u32, slot: (bits >> 64) as u32, stamp: bits as u64 })
+    }
+}
+
+/// How a client names the message it acks, nacks or extends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reference {
+    /// By the receipt of its delivery.
+    Receipt(Receipt),
+    /// By its id within one queue; means the delivery that is in flight.
+    Id {
+        /// The queue's number.
+        queue: u32,
+        /// The public id.
+        id: MessageId,
+    },
+}
+
+/// A message handed to one consumer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The message.
+    pub message: Message,
+    /// Names this delivery; `None` when it was taken for good (receive without ack).
+    pub receipt: Option<Receipt>,
+    /// 1 on the first delivery.
+    pub attempt: u32,
+    /// Until when it may be acked; [`Timestamp::NEVER`] when it was taken for good.
+    pub deadline: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_made_id_is_a_uuid_v7_that_holds_salt_and_seq() {
+        for (ms, salt, seq) in
+            [(0, 0, 0), (1_700_000_000_123, 0x03ff_ffff, (1 << 48) - 1), (5, 77, 9)]
+        {
+            let MessageId::Made(uuid) = MessageId::made(Timestamp(ms), salt, seq) else { panic!() };
+            assert_eq!(uuid.get_version_num(), 7);
+            assert_eq!(uuid.get_variant(), uuid::Variant::RFC4122);
+            assert_eq!(MessageId::salt_and_seq(uuid), (salt, seq));
+            assert_eq!(uuid.as_u128() >> 80, ms as u128);
+            assert_eq!(MessageId::parse(uuid.to_string().as_bytes()), MessageId::Made(uuid));
+        }
+    }
+
+    #[test]
+    fn a_receipt_is_read_back_from_its_text() {
+        let receipt = Receipt { queue: 7, slot: u32::MAX, stamp: 0x0123_4567_89ab_cdef };
+        assert_eq!(receipt.to_string().parse(), Ok(receipt));
+        for text in ["", "zz", "+0000000000000000000000000000001", &"0".repeat(33)] {
+            assert_eq!(text.parse::<Receipt>(), Err(NotAReceipt), "{text}");
+        }
+    }
+}

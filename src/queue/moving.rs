@@ -1,0 +1,386 @@
+//! Messages and queues that change their place: redrive, move, dead letters that go elsewhere, a
+//! queue that goes to another topic.
+
+use super::entries::{Entry, History, Queue};
+use super::lane::{Key, Ready};
+use super::shelf::{Body, Kept};
+use super::verbs::*;
+use super::*;
+use rustc_hash::FxHashMap;
+
+/// A queue that is between two topics, with its messages.
+#[derive(Debug)]
+pub struct Detached {
+    /// What defines it.
+    pub definition: QueueDefinition,
+    queue: Queue,
+    messages: Vec<Carried>,
+    stamp: u64,
+}
+
+/// A message of a detached queue.
+#[derive(Debug)]
+struct Carried {
+    /// Its slot in the topic it left.
+    slot: u32,
+    /// The number of its place.
+    number: u64,
+    kept: Kept,
+}
+
+/// A message on its way to the back of a queue of this topic.
+struct Arriving {
+    slot: u32,
+    number: u64,
+    letter: Option<DeadLetter>,
+}
+
+impl Topic {
+    /// Moves an entry to the back of another queue: of this topic, or (by way of
+    /// [`Topic::take_leaving`]) of another. It is ready there, with no attempts. `letter`: what
+    /// killed it; a letter it already has is kept.
+    ///
+    /// The bounds of that queue are not asked: nobody is there to be refused.
+    pub(super) fn move_entry(
+        &mut self,
+        now: Timestamp,
+        at: usize,
+        held: u32,
+        to_queue: u32,
+        letter: Option<DeadLetter>,
+        ledger: &mut Ledger,
+    ) {
+        let Some(entry) = self.queues[at].remove(held) else { return };
+        let Some(kept) = self.shelf.get(entry.slot) else { return };
+        let foreign = self.shelf.foreign(kept);
+        let (message, shared) = (kept.number, kept.refs > 1);
+        let (to_entry, here) = (ledger.numbers(1), self.at(to_queue).ok());
+        // A queue holds a message once: a second place needs a copy.
+        let copied = shared && here.is_none_or(|to| self.place_in(to, entry.slot).is_some());
+        let letter = letter.or_else(|| entry.letter());
+        let letter = letter.map(|letter| DeadLetter { revived: true, ..letter });
+        let from = entry.number;
+        ledger.note(|| Record::Moved {
+            entry: from,
+            message,
+            to_entry,
+            to_queue,
+            copied,
+            letter: letter.clone(),
+        });
+        match here {
+            Some(to) if !copied => {
+                let arriving = Arriving { slot: entry.slot, number: to_entry, letter };
+                self.arrive(now, to, arriving);
+                return;
+            }
+            Some(to) => {
+                let copy = Kept { number: to_entry, places: 0, ..foreign };
+                if let Ok(slot) = self.shelf.insert(copy) {
+                    self.arrive(now, to, Arriving { slot, number: to_entry, letter });
+                }
+            }
+            None => {
+                let mut message = self.shelf.message(&foreign);
+                if copied {
+                    message.number = to_entry;
+                }
+                let (body_bytes, expires_at) = (foreign.body.len(), foreign.expires_at);
+                let leaving =
+                    Leaving { to_queue, to_entry, message, body_bytes, expires_at, letter };
+                self.leaving.push(leaving);
+            }
+        }
+        // The record above told of its place.
+        self.release(entry.slot, from, &mut Ledger::off(0));
+    }
+
+    /// A message of this topic is at the back of a queue.
+    fn arrive(&mut self, now: Timestamp, to: usize, arriving: Arriving) {
+        let Arriving { slot, number, letter } = arriving;
+        let Some(kept) = self.shelf.get(slot) else { return };
+        let (lane, front, bytes) = (kept.priority(), kept.front(), kept.body.len());
+        let failures = letter.as_ref().map(|letter| letter.failures.clone()).unwrap_or_default();
+        let queue = &mut self.queues[to];
+        queue.totals.moved_in += 1;
+        queue.add(Entry {
+            slot,
+            state: State::Ready,
+            lane,
+            front,
+            purged: false,
+            attempts: 0,
+            bytes,
+            number,
+            due: now,
+            since: now,
+            stamp: 0,
+            died: 0,
+            history: History::of(failures, letter),
+        });
+        // A dead letter may have outlived its time.
+        self.set_expiry(now, slot);
+    }
+
+    /// The entry of a ready message; one that was never handed out gets one.
+    fn hold(&mut self, at: usize, ready: Ready) -> Option<u32> {
+        let fresh = match ready {
+            Ready::Held(held) => return Some(held),
+            Ready::Fresh(fresh) => fresh,
+        };
+        let kept = self.shelf.get(fresh.slot)?;
+        let (lane, front, bytes, since) =
+            (kept.priority(), kept.front(), kept.body.len(), kept.published_at);
+        let key = self.shelf.key(fresh);
+        let queue = &mut self.queues[at];
+        queue.lane(lane).remove(key, &self.shelf)?;
+        queue.count_out(bytes);
+        Some(queue.add(Entry {
+            slot: fresh.slot,
+            state: State::Ready,
+            lane,
+            front,
+            purged: false,
+            attempts: 0,
+            bytes,
+            number: key.number(),
+            due: since,
+            since,
+            stamp: 0,
+            died: 0,
+            history: None,
+        }))
+    }
+
+    /// Dead letters back to work, at the back of their own queue or of `to`, with no attempts
+    /// counted; what killed them is kept. Their number in `to` may be above its bounds.
+    ///
+    /// Returns how many moved. Numbers: one from the ledger for each.
+    pub fn redrive(
+        &mut self,
+        now: Timestamp,
+        queue: u32,
+        selection: &Selection,
+        to: Option<u32>,
+        ledger: &mut Ledger,
+    ) -> Result<u64, Refusal> {
+        let at = self.at(queue)?;
+        let chosen: Vec<u32> = match selection {
+            Selection::Oldest(count) => {
+                self.queues[at].dead.values().copied().take(*count).collect()
+            }
+            Selection::Ids(ids) => {
+                let mut chosen = Vec::with_capacity(ids.len());
+                for id in ids {
+                    for slot in self.shelf.by_id(id) {
+                        let queue = &mut self.queues[at];
+                        let held = queue.by_slot(slot);
+                        let dead = |held: &u32| {
+                            queue.entry(*held).is_some_and(|entry| entry.state == State::Dead)
+                        };
+                        chosen.extend(held.filter(dead).filter(|held| !chosen.contains(held)));
+                    }
+                }
+                chosen
+            }
+        };
+        for held in &chosen {
+            self.move_entry(now, at, *held, to.unwrap_or(queue), None, ledger);
+        }
+        Ok(chosen.len() as u64)
+    }
+
+    /// Ready messages to the back of another queue, of this topic or another. Their failures so far
+    /// are forgotten; a letter they were redriven with is kept.
+    ///
+    /// Returns how many moved. Numbers: one from the ledger for each.
+    pub fn transfer(
+        &mut self,
+        now: Timestamp,
+        queue: u32,
+        selection: &Selection,
+        to: u32,
+        ledger: &mut Ledger,
+    ) -> Result<u64, Refusal> {
+        let at = self.at(queue)?;
+        let mut moved = 0;
+        match selection {
+            Selection::Oldest(count) => {
+                // No more than there are now: its own back is a possible target.
+                let count = (*count as u64).min(self.queues[at].tally(State::Ready).messages);
+                let lanes = self.queues[at].lanes.iter().rev();
+                let chosen = lanes.flat_map(|lane| lane.from(Key::FIRST, &self.shelf));
+                let chosen: Vec<Ready> =
+                    chosen.map(|(_, ready)| ready).take(count as usize).collect();
+                for ready in chosen {
+                    if let Some(held) = self.hold(at, ready) {
+                        self.move_entry(now, at, held, to, None, ledger);
+                        moved += 1;
+                    }
+                }
+            }
+            Selection::Ids(ids) => {
+                for id in ids {
+                    let Some(place) = self.place_of(at, id) else { continue };
+                    if self.is_ready(at, place)
+                        && let Some(held) = self.hold(at, place)
+                    {
+                        self.move_entry(now, at, held, to, None, ledger);
+                        moved += 1;
+                    }
+                }
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Messages that left for queues of other topics since the last call.
+    pub fn take_leaving(&mut self) -> Vec<Leaving> {
+        std::mem::take(&mut self.leaving)
+    }
+
+    /// Takes in a message that left another topic; it comes back when its queue is not here.
+    ///
+    /// Its place's number must come from the same ascending numbers as those of this topic's ledger:
+    /// they are its place in line.
+    pub fn adopt(&mut self, now: Timestamp, arriving: Box<Leaving>) -> Result<(), Box<Leaving>> {
+        let Ok(at) = self.at(arriving.to_queue) else { return Err(arriving) };
+        let queue = &mut self.queues[at];
+        if arriving.to_entry <= queue.purged_through {
+            // The queue was purged while it was on its way: it is gone in the store as well.
+            queue.totals.moved_in += 1;
+            queue.totals.purged += 1;
+            return Ok(());
+        }
+        let Leaving { to_entry, message, body_bytes, expires_at, letter, .. } = *arriving;
+        let kept = Kept {
+            body: Body::new(message.body, body_bytes),
+            number: message.number,
+            seq: message.seq,
+            published_at: message.published_at,
+            expires_at,
+            extra: message.extra,
+            refs: 1,
+            places: 0,
+            foreign: true,
+        };
+        if let Ok(slot) = self.shelf.insert(kept) {
+            self.arrive(now, at, Arriving { slot, number: to_entry, letter });
+        }
+        Ok(())
+    }
+
+    /// Takes a queue out of the topic with all its messages. Those that other queues hold too
+    /// become messages of their own; so does everything behind them, so that the order stays.
+    /// Deliveries in flight stay in flight: their receipts are good at the topic that takes the
+    /// queue in.
+    ///
+    /// Numbers: up to one from the ledger for each message in the queue.
+    pub fn detach(
+        &mut self,
+        now: Timestamp,
+        queue: u32,
+        ledger: &mut Ledger,
+    ) -> Result<Detached, Refusal> {
+        let at = self.at(queue)?;
+        // What a purge left must not travel.
+        while self.advance(now, usize::MAX, ledger).more {}
+        let queue = self.queues.remove(at);
+        let mut places: Vec<(u64, u32, Option<u32>)> = Vec::new();
+        for (held, entry) in &queue.entries {
+            places.push((entry.number, entry.slot, Some(held as u32)));
+        }
+        for lane in &queue.lanes {
+            let ring = lane.ring_from(Key::FIRST, &self.shelf);
+            places.extend(ring.map(|(key, fresh)| (key.number(), fresh.slot, None)));
+        }
+        places.sort_unstable_by_key(|(number, _, _)| *number);
+        let mut messages = Vec::with_capacity(places.len());
+        let mut apart = false;
+        for (number, slot, held) in places {
+            let Some(kept) = self.shelf.get(slot) else { continue };
+            let mut own = Carried { slot, number, kept: self.shelf.foreign(kept) };
+            apart |= kept.refs > 1;
+            if apart {
+                own.number = ledger.numbers(1);
+                (own.kept.number, own.kept.places) = (own.number, 0);
+                let entry = held.and_then(|held| queue.entry(held));
+                note_apart(now, &queue, (number, own.number), kept, entry, ledger);
+            }
+            messages.push(own);
+        }
+        for message in &messages {
+            self.release(message.slot, 0, &mut Ledger::off(0));
+        }
+        self.look_for_filters();
+        let definition = queue.definition.clone();
+        Ok(Detached { definition, queue, messages, stamp: self.stamp })
+    }
+
+    /// Takes in a queue that was detached; it comes back when one of its name is here, or when
+    /// there are too many.
+    pub fn attach(&mut self, now: Timestamp, detached: Box<Detached>) -> Result<(), Box<Detached>> {
+        let taken = self.queues().any(|queue| queue.name == detached.definition.name);
+        if taken || self.queues.len() >= super::topic::QUEUES_MAX {
+            return Err(detached);
+        }
+        let Detached { definition, mut queue, messages, stamp } = *detached;
+        // No receipt of either topic is given again.
+        self.stamp = self.stamp.max(stamp);
+        queue.definition = definition;
+        queue.dead_target = None;
+        let mut names = FxHashMap::default();
+        for Carried { slot: old, number, kept } in messages {
+            let Ok(slot) = self.shelf.insert(kept) else { continue };
+            self.set_expiry(now, slot);
+            names.insert(old, (slot, number));
+        }
+        queue.rename(&self.shelf, |slot| names.get(&slot).copied());
+        let number = queue.definition.number;
+        let in_flight = queue.entries.iter().filter(|(_, entry)| entry.state == State::InFlight);
+        let mut deadlines: Vec<(Timestamp, u32, u64)> =
+            in_flight.map(|(held, entry)| (entry.due, held as u32, entry.stamp)).collect();
+        deadlines.sort_unstable_by_key(|(_, _, stamp)| *stamp);
+        self.queues.push(queue);
+        for (due, held, stamp) in deadlines {
+            self.set_deadline(now, due, number, held, stamp);
+        }
+        self.look_for_filters();
+        Ok(())
+    }
+}
+
+/// Notes that the place `from` of a message is now the place `to` of a copy of its own, in the same
+/// queue and the same state.
+fn note_apart(
+    now: Timestamp,
+    queue: &Queue,
+    (from, to): (u64, u64),
+    kept: &Kept,
+    entry: Option<&Entry>,
+    ledger: &mut Ledger,
+) {
+    let (message, to_queue) = (kept.number, queue.definition.number);
+    // Revived in every state but that of a dead letter.
+    let letter = entry.and_then(Entry::letter);
+    let is_dead = letter.as_ref().is_some_and(|letter| !letter.revived);
+    ledger.note(|| Record::Moved {
+        entry: from,
+        message,
+        to_entry: to,
+        to_queue,
+        copied: true,
+        letter,
+    });
+    if kept.refs == 1 && from != message {
+        ledger.note(|| Record::Removed { entry: from, message, last: true });
+    }
+    let Some(entry) = entry.filter(|_| !is_dead) else { return };
+    // A delivery in flight does not count until it has failed.
+    let attempts = entry.attempts - u32::from(entry.state == State::InFlight);
+    let visible_at = if entry.state == State::Delayed { entry.due } else { now };
+    if attempts > 0 || entry.state == State::Delayed || !entry.failures().is_empty() {
+        let failures = entry.failures();
+        ledger.note(|| Record::Attempted { entry: to, attempts, visible_at, failures });
+    }
+}

@@ -1,0 +1,335 @@
+//! The messages of a topic, each stored once whatever the number of its queues, and how they are
+//! found by id.
+
+use super::lane::{Fresh, Key};
+use super::{Extra, Message, MessageId, Refusal, Timestamp};
+use bytes::Bytes;
+use rustc_hash::FxHashMap;
+use slab::Slab;
+use std::{collections::hash_map::Entry, hash::Hash, sync::Arc};
+use uuid::Uuid;
+
+/// A body, where it is.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// In memory.
+    Held(Bytes),
+    /// Only in the store; its length.
+    OnDisk(u32),
+}
+
+impl Body {
+    /// Of a body that is in memory or not.
+    pub fn new(body: Option<Bytes>, bytes: u32) -> Body {
+        body.map_or(Body::OnDisk(bytes), Body::Held)
+    }
+
+    /// Of a body that is left to the store.
+    pub fn on_disk(body: &Bytes) -> Body {
+        Body::OnDisk(length(body.len()))
+    }
+
+    /// Its length.
+    pub fn len(&self) -> u32 {
+        match self {
+            Body::Held(bytes) => length(bytes.len()),
+            Body::OnDisk(bytes) => *bytes,
+        }
+    }
+
+    /// Bytes it takes in memory.
+    pub fn resident(&self) -> u64 {
+        match self {
+            Body::Held(bytes) => bytes.len() as u64,
+            Body::OnDisk(_) => 0,
+        }
+    }
+
+    /// The bytes, if they are in memory.
+    pub fn bytes(&self) -> Option<Bytes> {
+        match self {
+            Body::Held(bytes) => Some(bytes.clone()),
+            Body::OnDisk(_) => None,
+        }
+    }
+}
+
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// A message as a topic keeps it.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// Where its body is.
+    pub body: Body,
+    /// Its number in the store.
+    pub number: u64,
+    /// Its number in the topic that published it.
+    pub seq: u64,
+    /// When it was published.
+    pub published_at: Timestamp,
+    /// When it ends; [`Timestamp::NEVER`] for none.
+    pub expires_at: Timestamp,
+    /// What else the publisher said.
+    pub extra: Option<Arc<Extra>>,
+    /// Places that hold it.
+    pub refs: u32,
+    /// A place of it that was never handed out has a number at most this far behind its own.
+    pub places: u16,
+    /// Another topic published it: its `seq` says nothing here.
+    pub foreign: bool,
+}
+
+impl Kept {
+    /// 0 to 9.
+    pub fn priority(&self) -> u8 {
+        self.extra.as_ref().map_or(0, |extra| extra.priority.min(9))
+    }
+
+    /// It goes before everything that waits.
+    pub fn front(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.front)
+    }
+}
+
+/// Slots by something that is nearly always unique. It is not when copies of one message, which
+/// died in several queues, come together in one topic.
+#[derive(Debug)]
+struct Index<K> {
+    first: FxHashMap<K, u32>,
+    others: FxHashMap<K, Vec<u32>>,
+}
+
+impl<K> Default for Index<K> {
+    fn default() -> Self {
+        Index { first: FxHashMap::default(), others: FxHashMap::default() }
+    }
+}
+
+impl<K: Clone + Eq + Hash> Index<K> {
+    fn insert(&mut self, key: K, slot: u32) {
+        match self.first.entry(key) {
+            Entry::Vacant(vacant) => drop(vacant.insert(slot)),
+            Entry::Occupied(taken) => {
+                self.others.entry(taken.key().clone()).or_default().push(slot);
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &K, slot: u32) {
+        let Some(others) = self.others.get_mut(key) else {
+            self.first.remove(key);
+            return;
+        };
+        match self.first.get_mut(key) {
+            Some(first) if *first == slot => *first = others.remove(0),
+            _ => others.retain(|other| *other != slot),
+        }
+        if others.is_empty() {
+            self.others.remove(key);
+        }
+    }
+
+    fn get(&self, key: &K) -> impl Iterator<Item = u32> {
+        let others = self.others.get(key).into_iter().flatten();
+        self.first.get(key).into_iter().chain(others).copied()
+    }
+}
+
+/// All messages of a topic.
+#[derive(Debug)]
+pub struct Shelf {
+    kept: Slab<Kept>,
+    salt: u32,
+    /// Bytes of bodies in memory.
+    pub resident: u64,
+    /// Bytes of all bodies.
+    pub bytes: u64,
+    /// Messages published here, by sequence number.
+    by_seq: Option<FxHashMap<u64, u32>>,
+    /// Ids that do not hold the sequence number: client ids and ids made by other topics.
+    by_client: Index<Bytes>,
+    by_made: Index<Uuid>,
+}
+
+impl Shelf {
+    /// None yet; `salt` is in every id made here.
+    pub fn new(salt: u32) -> Self {
+        Shelf {
+            kept: Slab::new(),
+            salt,
+            resident: 0,
+            bytes: 0,
+            by_seq: None,
+            by_client: Index::default(),
+            by_made: Index::default(),
+        }
+    }
+
+    /// What every id made here holds.
+    pub fn salt(&self) -> u32 {
+        self.salt
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// The message in a slot.
+    #[inline]
+    pub fn get(&self, slot: u32) -> Option<&Kept> {
+        self.kept.get(slot as usize)
+    }
+
+    /// The message in a slot, to be changed.
+    #[inline]
+    pub fn get_mut(&mut self, slot: u32) -> Option<&mut Kept> {
+        self.kept.get_mut(slot as usize)
+    }
+
+    /// Number of the place of a message that is in a ring.
+    #[inline]
+    pub fn number(&self, fresh: Fresh) -> u64 {
+        self.get(fresh.slot).map_or(0, |kept| kept.number) + u64::from(fresh.offset)
+    }
+
+    /// Where a message that is in a ring lies.
+    #[inline]
+    pub fn key(&self, fresh: Fresh) -> Key {
+        let front = self.get(fresh.slot).is_some_and(Kept::front);
+        Key::new(self.number(fresh), front)
+    }
+
+    /// Keeps a message.
+    ///
+    /// Errors: `Full` at four thousand million messages.
+    pub fn insert(&mut self, kept: Kept) -> Result<u32, Refusal> {
+        let slot = u32::try_from(self.kept.vacant_key()).ok().filter(|slot| *slot != u32::MAX);
+        let slot = slot.ok_or(Refusal::Full { what: "slots", limit: u64::from(u32::MAX) })?;
+        self.resident += kept.body.resident();
+        self.bytes += u64::from(kept.body.len());
+        match kept.extra.as_deref() {
+            Some(Extra { client_id: Some(id), .. }) => self.by_client.insert(id.clone(), slot),
+            Some(Extra { made_id: Some(id), .. }) => self.by_made.insert(*id, slot),
+            _ => (),
+        }
+        if let Some(by_seq) = self.by_seq.as_mut().filter(|_| !kept.foreign) {
+            by_seq.insert(kept.seq, slot);
+        }
+        self.kept.insert(kept);
+        Ok(slot)
+    }
+
+    /// Lets a message go.
+    pub fn remove(&mut self, slot: u32) -> Option<Kept> {
+        let kept = self.kept.try_remove(slot as usize)?;
+        self.resident -= kept.body.resident();
+        self.bytes -= u64::from(kept.body.len());
+        match kept.extra.as_deref() {
+            Some(Extra { client_id: Some(id), .. }) => self.by_client.remove(id, slot),
+            Some(Extra { made_id: Some(id), .. }) => self.by_made.remove(id, slot),
+            _ => (),
+        }
+        if let Some(by_seq) = self.by_seq.as_mut().filter(|_| !kept.foreign) {
+            by_seq.remove(&kept.seq);
+        }
+        if self.kept.is_empty() && self.kept.capacity() > 1024 {
+            self.kept = Slab::new();
+        }
+        Some(kept)
+    }
+
+    /// The messages with this client id: one, but for copies that came from elsewhere and for what
+    /// a purge has not cleared away yet.
+    pub fn by_client_id(&self, id: &Bytes) -> impl Iterator<Item = u32> {
+        self.by_client.get(id)
+    }
+
+    /// The slot of a message by the sequence number it got here. The first search builds an index;
+    /// topics that never search pay nothing for it.
+    pub fn by_seq(&mut self, seq: u64) -> Option<u32> {
+        let kept = &self.kept;
+        let by_seq = self.by_seq.get_or_insert_with(|| {
+            let own = kept.iter().filter(|(_, kept)| !kept.foreign);
+            own.map(|(slot, kept)| (kept.seq, slot as u32)).collect()
+        });
+        by_seq.get(&seq).copied()
+    }
+
+    /// The slots of the messages with a public id. More than one only when copies of a message
+    /// came together here.
+    pub fn by_id(&mut self, id: &MessageId) -> Vec<u32> {
+        match id {
+            MessageId::Client(id) => self.by_client.get(id).collect(),
+            MessageId::Made(uuid) => {
+                let (salt, seq) = MessageId::salt_and_seq(*uuid);
+                let own = if salt == self.salt { self.by_seq(seq) } else { None };
+                let own =
+                    own.filter(|slot| self.get(*slot).is_some_and(|kept| self.id(kept) == *id));
+                // A client may have chosen a UUID as its own id.
+                let text = Bytes::from(uuid.to_string());
+                own.into_iter()
+                    .chain(self.by_made.get(uuid))
+                    .chain(self.by_client.get(&text))
+                    .collect()
+            }
+        }
+    }
+
+    /// The public id of a message.
+    pub fn id(&self, kept: &Kept) -> MessageId {
+        match kept.extra.as_deref() {
+            Some(Extra { client_id: Some(id), .. }) => MessageId::Client(id.clone()),
+            Some(Extra { made_id: Some(id), .. }) => MessageId::Made(*id),
+            _ => MessageId::made(kept.published_at, self.salt, kept.seq),
+        }
+    }
+
+    /// The message as consumers see it.
+    pub fn message(&self, kept: &Kept) -> Message {
+        Message {
+            id: self.id(kept),
+            seq: kept.seq,
+            number: kept.number,
+            body: kept.body.bytes(),
+            published_at: kept.published_at,
+            extra: kept.extra.clone(),
+        }
+    }
+
+    /// The message as another topic or a detached queue keeps it: with its id written down.
+    pub fn foreign(&self, kept: &Kept) -> Kept {
+        let id = self.id(kept);
+        let extra = match &id {
+            MessageId::Made(_) => with_id(kept.extra.as_deref(), &id),
+            MessageId::Client(_) => kept.extra.clone(),
+        };
+        Kept { refs: 1, foreign: true, extra, ..kept.clone() }
+    }
+
+    /// Gives a body back to a message whose body is on disk.
+    pub fn warm(&mut self, slot: u32, body: Bytes) {
+        if let Some(kept) = self.kept.get_mut(slot as usize)
+            && matches!(kept.body, Body::OnDisk(_))
+        {
+            self.resident += body.len() as u64;
+            kept.body = Body::Held(body);
+        }
+    }
+
+    /// All messages with their slots.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Kept)> {
+        self.kept.iter().map(|(slot, kept)| (slot as u32, kept))
+    }
+}
+
+/// What a publisher said, and the id that was made for the message.
+pub fn with_id(extra: Option<&Extra>, id: &MessageId) -> Option<Arc<Extra>> {
+    let mut extra = extra.cloned().unwrap_or_default();
+    if let MessageId::Made(id) = id {
+        extra.made_id = Some(*id);
+    }
+    Some(Arc::new(extra))
+}

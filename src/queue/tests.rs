@@ -1,0 +1,401 @@
+//! What the verbs do, one sentence each. The model tests are in `model`.
+
+use super::model::{queue, topic};
+use super::*;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// One queue, number 1, with its topic and a ledger.
+struct One {
+    topic: Topic,
+    ledger: Ledger,
+}
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp(ms)
+}
+
+fn one(policy: QueuePolicy) -> One {
+    with(TopicPolicy::default(), vec![policy])
+}
+
+/// Queues 1, 2, ... with these settings.
+fn with(policy: TopicPolicy, queues: Vec<QueuePolicy>) -> One {
+    let mut topic = Topic::new(&topic(1, Kind::Broker, policy), 1 << 40);
+    for (number, policy) in (1..).zip(queues) {
+        topic.add_queue(queue(number, 1, policy)).unwrap();
+    }
+    One { topic, ledger: Ledger::on(1, u64::MAX - 1) }
+}
+
+impl One {
+    fn put(&mut self, now: i64, bodies: &[&str]) {
+        for body in bodies {
+            self.put_with(now, body, Extra::default()).unwrap();
+        }
+    }
+
+    fn put_with(&mut self, now: i64, body: &str, extra: Extra) -> Result<Placed, Refusal> {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let extra = (extra != Extra::default()).then(|| Arc::new(extra));
+        let message = NewMessage { body, extra };
+        self.topic.publish(at(now), None, message, true, &mut self.ledger)
+    }
+
+    fn lend_from(&mut self, now: i64, queue: u32, max: usize, from_back: bool) -> Vec<Delivery> {
+        let request =
+            Receive { max, bytes_max: usize::MAX, ack_deadline: None, take: false, from_back };
+        let mut out = Vec::new();
+        self.topic.receive(at(now), queue, &request, &mut out, &mut self.ledger).unwrap();
+        self.topic.check_invariants();
+        out
+    }
+
+    fn lend(&mut self, now: i64, max: usize) -> Vec<Delivery> {
+        self.lend_from(now, 1, max, false)
+    }
+
+    fn ack(&mut self, now: i64, delivery: &Delivery) -> Result<(), Refusal> {
+        self.topic.ack(at(now), &of(delivery), &mut self.ledger)
+    }
+
+    fn nack(&mut self, now: i64, delivery: &Delivery, nack: Nack) {
+        self.topic.nack(at(now), &of(delivery), &nack, &mut self.ledger).unwrap();
+    }
+
+    fn advance(&mut self, now: i64) {
+        while self.topic.advance(at(now), 7, &mut self.ledger).more {}
+        self.topic.check_invariants();
+    }
+
+    fn ready(&self, queue: u32) -> Vec<String> {
+        texts(&self.topic.peek(queue, End::Front, usize::MAX).unwrap())
+    }
+}
+
+fn of(delivery: &Delivery) -> Reference {
+    Reference::Receipt(delivery.receipt.unwrap())
+}
+
+fn texts(views: &[View]) -> Vec<String> {
+    views.iter().map(|view| String::from_utf8_lossy(view.message.body()).into_owned()).collect()
+}
+
+fn fail() -> Nack {
+    Nack::Fail { delay: None, error: Some("no".to_owned()) }
+}
+
+const RELEASE: Nack = Nack::Release { delay: None };
+
+#[test]
+fn a_topic_can_go_to_another_thread() {
+    fn is_send<T: Send>() {}
+    is_send::<Topic>();
+    is_send::<Detached>();
+    is_send::<History>();
+}
+
+#[test]
+fn a_missed_ack_deadline_puts_the_message_back_in_its_place() {
+    let mut one = one(QueuePolicy::default());
+    one.put(0, &["a", "b"]);
+    let a = one.lend(0, 1).remove(0);
+    assert!(one.topic.next_deadline().is_some_and(|next| next <= at(30_000)));
+
+    one.advance(29_999);
+    assert_eq!(one.ready(1), ["b"]);
+    one.advance(30_000);
+    assert_eq!(one.ready(1), ["a", "b"]);
+    assert_eq!(one.ack(30_000, &a), Err(Refusal::ReceiptGone));
+    assert_eq!(one.lend(30_000, 1)[0].attempt, 2);
+}
+
+#[test]
+fn an_ack_at_the_deadline_is_too_late_even_before_time_has_been_told_to_pass() {
+    let mut one = one(QueuePolicy::default());
+    one.put(0, &["a", "b"]);
+    let lent = one.lend(0, 2);
+    assert_eq!(one.ack(29_999, &lent[0]), Ok(()));
+    assert_eq!(one.ack(29_999, &lent[0]), Err(Refusal::ReceiptGone), "used twice");
+    assert_eq!(one.ack(30_000, &lent[1]), Err(Refusal::ReceiptGone));
+}
+
+#[test]
+fn what_comes_back_after_later_pushes_loses_neither_its_place_nor_a_message() {
+    for (from_back, front) in [(false, true), (true, false), (false, false), (true, true)] {
+        let mut one = one(QueuePolicy::default());
+        one.put(0, &["a", "b", "c"]);
+        let first = one.lend_from(0, 1, 1, from_back).remove(0);
+        one.put_with(0, "d", Extra { front, ..Extra::default() }).unwrap();
+        let second = one.lend_from(0, 1, 1, from_back).remove(0);
+        one.nack(0, &second, RELEASE);
+        one.nack(0, &first, RELEASE);
+        one.topic.check_invariants();
+        let order = if front { ["d", "a", "b", "c"] } else { ["a", "b", "c", "d"] };
+        assert_eq!(one.ready(1), order, "from_back {from_back}, front {front}");
+    }
+}
+
+#[test]
+fn the_highest_priority_comes_first_and_the_back_is_the_back_of_the_lowest() {
+    let mut one = one(QueuePolicy::default());
+    for (body, priority) in [("a", 0), ("b", 9), ("c", 5), ("d", 0), ("e", 9)] {
+        one.put_with(0, body, Extra { priority, ..Extra::default() }).unwrap();
+    }
+    assert_eq!(one.ready(1), ["b", "e", "c", "a", "d"]);
+    assert_eq!(one.lend_from(0, 1, 1, true)[0].message.body(), b"d");
+}
+
+#[test]
+fn failures_wait_as_the_backoff_says_and_end_among_the_dead_letters() {
+    let mut one =
+        one(QueuePolicy { max_deliveries: 4, backoff_ms: vec![10, 100], ..QueuePolicy::default() });
+    one.put(0, &["a"]);
+    let mut now = 0;
+    for (attempt, wait) in [(1, 10), (2, 100), (3, 100)] {
+        let lent = one.lend(now, 1).remove(0);
+        assert_eq!(lent.attempt, attempt);
+        one.nack(now, &lent, fail());
+        assert!(one.lend(now + wait - 1, 1).is_empty(), "too early after {attempt}");
+        now += wait;
+    }
+    let last = one.lend(now, 1).remove(0);
+    one.nack(now, &last, fail());
+    let page = one.topic.list(1, State::Dead, None, 10).unwrap();
+    let letter = page.views[0].dead.clone().unwrap();
+    assert_eq!((letter.reason, letter.attempts, letter.at), (DeadReason::Nacked, 4, at(now)));
+    let said = letter.failures.iter().map(|failure| (failure.attempt, failure.error.as_deref()));
+    assert_eq!(said.collect::<Vec<_>>(), (1..5).map(|n| (n, Some("no"))).collect::<Vec<_>>());
+
+    let all = Selection::Oldest(9);
+    assert_eq!(one.topic.redrive(at(now), 1, &all, None, &mut one.ledger), Ok(1));
+    let again = one.lend(now, 1).remove(0);
+    assert_eq!(again.attempt, 1);
+    let view = one.topic.find(1, &again.message.id).unwrap();
+    assert!(view.dead.is_some_and(|letter| letter.revived && letter.failures.len() == 4));
+}
+
+#[test]
+fn a_release_does_not_count() {
+    let mut one = one(QueuePolicy { max_deliveries: 1, ..QueuePolicy::default() });
+    one.put(0, &["a"]);
+    for _ in 0..3 {
+        let lent = one.lend(0, 1).remove(0);
+        assert_eq!(lent.attempt, 1);
+        one.nack(0, &lent, RELEASE);
+    }
+    assert_eq!(one.ready(1), ["a"]);
+}
+
+#[test]
+fn a_dead_letter_goes_to_the_back_of_its_target_and_can_be_handed_out_there() {
+    let mut one = with(TopicPolicy::default(), vec![QueuePolicy::default(); 2]);
+    one.topic.set_dead_letter_target(1, Some(2)).unwrap();
+    one.put(0, &["a", "b"]);
+    let a = one.lend(0, 1).remove(0);
+    one.nack(0, &a, Nack::Dead { error: None });
+    assert_eq!(one.topic.counts(1).unwrap().dead, 0);
+    // Queue 2 has a message of its own that is the same: it holds both.
+    assert_eq!(one.ready(2), ["a", "b", "a"]);
+    let lent = one.lend_from(0, 2, 3, false);
+    lent.iter().for_each(|delivery| one.ack(0, delivery).unwrap());
+    assert_eq!(one.topic.len(), 1);
+}
+
+#[test]
+fn one_full_queue_refuses_the_message_for_all() {
+    let full = QueuePolicy { messages_max: 1, ..QueuePolicy::default() };
+    let drops = QueuePolicy { overflow: Overflow::DropOldest, ..full.clone() };
+    let mut one = with(TopicPolicy::default(), vec![drops, full]);
+    one.put(0, &["a"]);
+    let refused = one.put_with(0, "b", Extra::default());
+    assert_eq!(refused, Err(Refusal::Full { what: "messages_max", limit: 1 }));
+    assert_eq!((one.ready(1), one.ready(2)), (vec!["a".to_owned()], vec!["a".to_owned()]));
+    assert_eq!(one.topic.totals(1).unwrap().dropped, 0);
+}
+
+#[test]
+fn what_is_in_flight_or_delayed_is_not_dropped_to_make_room() {
+    let policy =
+        QueuePolicy { messages_max: 2, overflow: Overflow::DropOldest, ..QueuePolicy::default() };
+    let mut one = one(policy);
+    one.put(0, &["a", "b"]);
+    let a = one.lend(0, 1).remove(0);
+    one.put(0, &["c", "d"]);
+    assert_eq!(one.ready(1), ["c", "d"], "what is in flight does not wait");
+    assert_eq!(one.ack(0, &a), Ok(()));
+    let later = Extra { deliver_at: Some(at(50)), ..Extra::default() };
+    one.put_with(0, "e", later.clone()).unwrap();
+    one.put_with(0, "f", later.clone()).unwrap();
+    let refused = one.put_with(0, "g", later);
+    assert_eq!(refused, Err(Refusal::Full { what: "messages_max", limit: 2 }));
+    assert_eq!(one.topic.counts(1).unwrap().delayed, 2);
+}
+
+#[test]
+fn the_bytes_of_a_queue_are_those_that_wait() {
+    let mut one = one(QueuePolicy { bytes_max: 4, ..QueuePolicy::default() });
+    one.put(0, &["aaaa"]);
+    assert!(one.put_with(0, "b", Extra::default()).is_err());
+    one.lend(0, 1);
+    one.put(0, &["bbbb"]);
+    assert_eq!(one.topic.purge(1, &mut one.ledger), Ok(1));
+    one.put(0, &["cccc"]);
+    assert_eq!(one.topic.counts(1).unwrap().bytes, 8);
+}
+
+#[test]
+fn an_expired_message_is_never_handed_out() {
+    let mut one = one(QueuePolicy::default());
+    one.put_with(0, "a", Extra { expires_at: Some(at(10)), ..Extra::default() }).unwrap();
+    one.put(0, &["b"]);
+    let lent = one.lend(10, 5);
+    assert_eq!(lent.len(), 1);
+    assert_eq!(lent[0].message.body(), b"b");
+    assert_eq!(one.topic.totals(1).unwrap().expired, 1);
+}
+
+#[test]
+fn a_dedup_key_holds_for_its_window_and_not_for_what_was_taken_back() {
+    let mut one = one(QueuePolicy::default());
+    let key = || Extra { dedup_key: Some(Bytes::from_static(b"k")), ..Extra::default() };
+    let first = one.put_with(0, "a", key()).unwrap();
+    let second = one.put_with(299_999, "b", key()).unwrap();
+    assert_eq!((second.duplicate, second.id, second.seq), (true, first.id, first.seq));
+    let third = one.put_with(300_000, "c", key()).unwrap();
+    assert!(!third.duplicate);
+    one.topic.unpublish(&[third.seq]);
+    assert!(!one.put_with(300_000, "d", key()).unwrap().duplicate);
+    assert_eq!(one.ready(1), ["a", "d"]);
+}
+
+#[test]
+fn a_client_id_is_one_living_message() {
+    let mut one = one(QueuePolicy::default());
+    let id = || Extra { client_id: Some(Bytes::from_static(b"x")), ..Extra::default() };
+    let placed = one.put_with(0, "a", id()).unwrap();
+    assert_eq!(placed.id, MessageId::Client(Bytes::from_static(b"x")));
+    assert_eq!(one.put_with(0, "b", id()), Err(Refusal::DuplicateId));
+    one.topic.purge(1, &mut one.ledger).unwrap();
+    one.put_with(0, "c", id()).expect("the first is gone, though its memory is not yet");
+    assert_eq!(one.topic.find(1, &placed.id).unwrap().message.body(), b"c");
+    one.advance(0);
+    assert_eq!(one.topic.find(1, &placed.id).unwrap().message.body(), b"c");
+}
+
+#[test]
+fn a_purge_is_done_at_once_and_needs_no_number() {
+    let mut one = one(QueuePolicy::default());
+    one.put(0, &["a", "b", "c"]);
+    let a = one.lend(0, 1).remove(0);
+    let b = one.lend(0, 1).remove(0);
+    // As after a restart: nothing was taken from the ledger yet.
+    let mut dry = Ledger::on(1, 0);
+    assert_eq!(one.topic.purge(1, &mut dry), Ok(1));
+    let purged = Record::Purged { queue: 1, through: 3, except: vec![1, 2] };
+    assert_eq!(dry.records, [purged]);
+    let counts = one.topic.counts(1).unwrap();
+    assert_eq!((counts.ready, counts.in_flight, counts.bytes), (0, 2, 2));
+    assert_eq!(one.topic.next_deadline(), Some(at(0)), "the memory is to be given back");
+    one.advance(0);
+    assert_eq!(one.topic.len(), 2);
+    one.ack(0, &a).unwrap();
+    one.nack(0, &b, RELEASE);
+    assert_eq!((one.ready(1).len(), one.topic.len()), (0, 0), "it does not come back");
+}
+
+#[test]
+fn a_paused_queue_takes_nothing_or_gives_nothing() {
+    let mut one = one(QueuePolicy { paused_in: true, ..QueuePolicy::default() });
+    assert_eq!(one.put_with(0, "a", Extra::default()), Err(Refusal::Paused));
+    let paused_out = QueuePolicy { paused_out: true, ..QueuePolicy::default() };
+    one.topic.set_queue_policy(1, paused_out).unwrap();
+    one.put(0, &["a"]);
+    assert!(one.lend(0, 1).is_empty());
+    one.topic.set_policy(TopicPolicy { paused_in: true, ..TopicPolicy::default() });
+    assert_eq!(one.put_with(0, "a", Extra::default()), Err(Refusal::Paused));
+}
+
+#[test]
+fn a_message_for_nobody_is_counted() {
+    let nothing = Filter([("kind".to_owned(), vec!["x".to_owned()])].into());
+    let mut one = one(QueuePolicy { filter: Some(nothing), ..QueuePolicy::default() });
+    one.put(0, &["a"]);
+    assert_eq!((one.topic.unrouted(), one.topic.len(), one.ledger.records.len()), (1, 0, 0));
+    let attributes = Some(r#"{"kind":"x"}"#.into());
+    one.put_with(0, "b", Extra { attributes, ..Extra::default() }).unwrap();
+    assert_eq!(one.ready(1), ["b"]);
+}
+
+#[test]
+fn pages_show_what_stays_once_whatever_leaves_meanwhile() {
+    let mut one = one(QueuePolicy::default());
+    one.put(0, &["a", "b", "c", "d", "e", "f"]);
+    let first = one.topic.list(1, State::Ready, None, 2).unwrap();
+    assert_eq!(texts(&first.views), ["a", "b"]);
+    one.lend(0, 3);
+    let second = one.topic.list(1, State::Ready, first.next, 2).unwrap();
+    assert_eq!(texts(&second.views), ["d", "e"]);
+    let third = one.topic.list(1, State::Ready, second.next, 2).unwrap();
+    assert_eq!((texts(&third.views), third.next), (vec!["f".to_owned()], None));
+}
+
+#[test]
+fn waits_are_measured_from_ready_to_handed_out_to_acked() {
+    let mut one = one(QueuePolicy::default());
+    one.put_with(0, "a", Extra { deliver_at: Some(at(1000)), ..Extra::default() }).unwrap();
+    let lent = one.lend(1500, 1).remove(0);
+    one.ack(1700, &lent).unwrap();
+    let waits = one.topic.waits(1).unwrap();
+    assert_eq!((waits.in_queue.max_ms(), waits.to_ack.max_ms()), (500, 200));
+}
+
+#[test]
+fn acks_leave_no_pile_of_timers() {
+    let mut one = one(QueuePolicy::default());
+    one.ledger = Ledger::off(1);
+    for now in 0..30_000 {
+        one.put(now / 10, &["a"]);
+        let request = Receive {
+            max: 1,
+            bytes_max: usize::MAX,
+            ack_deadline: None,
+            take: false,
+            from_back: false,
+        };
+        let mut out = Vec::new();
+        one.topic.receive(at(now / 10), 1, &request, &mut out, &mut one.ledger).unwrap();
+        one.ack(now / 10, &out[0]).unwrap();
+    }
+    assert!(one.topic.wheel.len() <= 4097, "{}", one.topic.wheel.len());
+}
+
+#[test]
+fn a_dropped_queue_gives_its_memory_back_with_time() {
+    let mut one = with(TopicPolicy::default(), vec![QueuePolicy::default(); 2]);
+    one.put(0, &["a", "b", "c"]);
+    let a = one.lend(0, 1).remove(0);
+    one.topic.purge(1, &mut one.ledger).unwrap();
+    one.put(0, &["d"]);
+    one.topic.drop_queue(1).unwrap();
+    one.topic.check_invariants();
+    assert_eq!(one.ack(0, &a), Err(Refusal::ReceiptGone));
+    one.lend_from(0, 2, 9, false).iter().for_each(|delivery| one.ack(0, delivery).unwrap());
+    one.advance(0);
+    assert_eq!(one.topic.len(), 0);
+}
+
+#[test]
+fn bodies_on_disk_are_named_ahead_and_given_back() {
+    let mut one = one(QueuePolicy::default());
+    for body in ["a", "b"] {
+        let message = NewMessage::plain(Bytes::copy_from_slice(body.as_bytes()));
+        one.topic.publish(at(0), None, message, false, &mut one.ledger).unwrap();
+    }
+    assert_eq!(one.topic.resident_bytes(), 0);
+    assert_eq!(one.topic.cold_ahead(1, 9), [1, 2]);
+    one.topic.warm(vec![(2, Bytes::from_static(b"b"))]);
+    assert_eq!(one.topic.cold_ahead(1, 9), [1]);
+    let lent = one.lend(0, 2);
+    assert_eq!((&lent[0].message.body, lent[1].message.body()), (&None, &b"b"[..]));
+}

@@ -1,0 +1,169 @@
+//! The words the rules are asked in, and what they answer.
+
+use super::{DeadLetter, Message, MessageId, Receipt, Timestamp};
+use std::time::Duration;
+
+/// What a consumer asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receive {
+    /// Most messages, at least 1.
+    pub max: usize,
+    /// Stop once the bodies reach this many bytes; the first message always fits.
+    pub bytes_max: usize,
+    /// How long the consumer has; `None` takes the queue's own.
+    pub ack_deadline: Option<Duration>,
+    /// True: the messages are gone when handed out (no receipt, no ack).
+    pub take: bool,
+    /// From the back of the queue (the youngest first) instead of the front.
+    pub from_back: bool,
+}
+
+/// How a delivery failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Nack {
+    /// Ready again without counting the attempt.
+    Release {
+        /// Not before this has passed.
+        delay: Option<Duration>,
+    },
+    /// Counts; ready again after the backoff, or a dead letter after the last allowed delivery.
+    Fail {
+        /// Overrides the backoff.
+        delay: Option<Duration>,
+        /// What went wrong, for the dead letter's history.
+        error: Option<String>,
+    },
+    /// Straight to the dead letters.
+    Dead {
+        /// What went wrong.
+        error: Option<String>,
+    },
+}
+
+/// Where a message of a queue is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Not visible yet.
+    Delayed,
+    /// Can be handed out.
+    Ready,
+    /// Handed out, deadline running.
+    InFlight,
+    /// Failed too often.
+    Dead,
+}
+
+/// How many, without a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Not visible yet.
+    pub delayed: u64,
+    /// Can be handed out.
+    pub ready: u64,
+    /// Handed out, deadline running.
+    pub in_flight: u64,
+    /// Failed too often.
+    pub dead: u64,
+    /// Bytes of bodies of all of them.
+    pub bytes: u64,
+    /// Publish time of the oldest ready message.
+    pub oldest_ready: Option<Timestamp>,
+}
+
+/// What happened since the queue was made or the broker started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Messages that came in.
+    pub published: u64,
+    /// Handed out, first or again.
+    pub delivered: u64,
+    /// Of these, again.
+    pub redelivered: u64,
+    /// Acked or taken.
+    pub acked: u64,
+    /// Nacked or released.
+    pub nacked: u64,
+    /// Deadlines missed.
+    pub missed: u64,
+    /// Became dead letters.
+    pub died: u64,
+    /// Ended by their time to live or the queue's retention.
+    pub expired: u64,
+    /// Dropped by overflow.
+    pub dropped: u64,
+    /// Purged.
+    pub purged: u64,
+    /// Redriven or moved in.
+    pub moved_in: u64,
+}
+
+/// A message of a queue, looked at without taking it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// The message.
+    pub message: Message,
+    /// Where it is.
+    pub state: State,
+    /// Deliveries so far.
+    pub attempts: u32,
+    /// Visible from (delayed) or acked until (in flight).
+    pub due: Option<Timestamp>,
+    /// Its receipt while it is in flight.
+    pub receipt: Option<Receipt>,
+    /// What is known when it is dead.
+    pub dead: Option<DeadLetter>,
+}
+
+/// A page of [`View`]s.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Page {
+    /// The messages.
+    pub views: Vec<View>,
+    /// Give this back to get the next page; `None` at the end.
+    pub next: Option<u64>,
+}
+
+/// Which end of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Handed out next.
+    Front,
+    /// Handed out last.
+    Back,
+}
+
+/// Which messages a bulk verb means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// The oldest first, at most this many.
+    Oldest(usize),
+    /// These ids.
+    Ids(Vec<MessageId>),
+}
+
+/// A message on its way to a queue of another topic (dead letter, redrive, move), after its
+/// [`Record::Moved`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaving {
+    /// The queue it goes to.
+    pub to_queue: u32,
+    /// Its place there.
+    pub to_entry: u64,
+    /// The message; its `number` is already the one in force after the move; its id is kept in `extra.made_id`.
+    pub message: Message,
+    /// Length of the body.
+    pub body_bytes: u32,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// The history it keeps.
+    pub letter: Option<DeadLetter>,
+}
+
+/// What a step of time did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Advanced {
+    /// Some message became ready.
+    pub ready: bool,
+    /// The budget ran out: call again at once.
+    pub more: bool,
+}
