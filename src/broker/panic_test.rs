@@ -70,6 +70,7 @@ impl Engine for Fragile {
         fn drop_topic(&mut self) -> Answer<Whole<()>>;
         fn departures(&mut self) -> Vec<Leaving>;
         fn adopt(&mut self, now: Timestamp, arriving: Vec<Leaving>);
+        fn hold_from(&mut self, from: u64);
         fn barrier(&mut self) -> Answer<Whole<()>>;
         fn close(&mut self, now: Timestamp);
     }

@@ -270,6 +270,14 @@ impl Subscribers {
         }
     }
 
+    /// The first sequence number that somebody is still to be sent.
+    pub fn floor(&self) -> u64 {
+        let from = |subscriber: &Subscriber| {
+            subscriber.backlog.front().map_or(subscriber.next, |(from, _)| *from)
+        };
+        self.all.values().map(from).min().unwrap_or(u64::MAX)
+    }
+
     /// Ends all subscriptions.
     pub fn end_all(&mut self, why: Ended) {
         for subscriber in std::mem::take(&mut self.all).into_values() {

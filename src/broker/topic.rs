@@ -592,6 +592,12 @@ impl TopicActor {
             topic.serve_waiters(now);
         });
         self.guarded_push(now, ctx);
+        // Somebody who is joining has claimed what it has not been sent yet.
+        if self.subscribers.joining == 0
+            && let Phase::Running(engine) = &mut self.phase
+        {
+            engine.hold_from(self.subscribers.floor());
+        }
         let leaving = match &mut self.phase {
             Phase::Running(engine) => engine.departures(),
             Phase::Rebuilding | Phase::Failed | Phase::Closing { .. } => Vec::new(),

@@ -947,6 +947,12 @@ impl Engine for LocalEngine {
         self.filled(batch, |batch, to| Fill::Read { batch, to }, missing)
     }
 
+    fn hold_from(&mut self, from: u64) {
+        if let Rules::Pubsub(history) = &mut self.rules {
+            history.hold_from(from);
+        }
+    }
+
     fn committed(&self) -> u64 {
         match &self.rules {
             Rules::Broker(_) => 0,

@@ -170,6 +170,9 @@ pub trait Engine: Send {
     /// pubsub: the last sequence number that may be read.
     fn committed(&self) -> u64;
 
+    /// pubsub: live subscribers are still to be sent what is from `from` on; the history keeps it.
+    fn hold_from(&mut self, from: u64);
+
     /// pubsub: where a new subscriber starts. Without a position it claims the backlog.
     fn resume(&mut self, now: Timestamp, position: Option<Position>) -> Answer<Whole<Start>>;
 

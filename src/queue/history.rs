@@ -75,6 +75,8 @@ pub struct History {
     cool: usize,
     last_seq: u64,
     committed: u64,
+    /// Live subscribers still have to be sent what is from here on: it is not trimmed.
+    floor: u64,
     backlog: (u64, u64),
     kept_bytes: u64,
     resident: u64,
@@ -98,6 +100,7 @@ impl History {
             cool: 0,
             last_seq: 0,
             committed: 0,
+            floor: u64::MAX,
             backlog: (0, 0),
             kept_bytes: 0,
             resident: 0,
@@ -394,6 +397,12 @@ impl History {
         }
     }
 
+    /// Nothing from `from` on is trimmed: live subscribers are still to be sent it. How far they may
+    /// be behind is bounded by who calls this.
+    pub fn hold_from(&mut self, from: u64) {
+        self.floor = from;
+    }
+
     /// Messages up to this number may be read.
     pub fn commit(&mut self, through: u64) {
         self.committed = self.committed.max(through);
@@ -522,6 +531,8 @@ impl History {
     pub fn claim_all(&mut self, _now: Timestamp, ledger: &mut Ledger) -> Vec<(u64, u64)> {
         let stretches: Vec<(u64, u64)> = std::mem::take(&mut self.unclaimed).into();
         let Some((_, through)) = stretches.last().copied() else { return stretches };
+        // The one who claims has not read them yet.
+        self.floor = self.floor.min(stretches.first().map_or(u64::MAX, |(from, _)| *from));
         for (from, to) in &stretches {
             let first = self.items.partition_point(|item| item.seq < *from);
             let behind = self.items.partition_point(|item| item.seq <= *to);
@@ -560,6 +571,7 @@ impl History {
     fn trim(&mut self, now: Timestamp, mut budget: usize, ledger: &mut Ledger) -> usize {
         while budget > 0
             && let Some(at) = self.oldest_claimed()
+            && self.items.get(at).is_some_and(|item| item.seq < self.floor)
             && self.over(now, at)
         {
             budget -= 1;
@@ -639,7 +651,7 @@ impl History {
         let end = self.ends.first().map(|(until, _)| *until);
         let oldest = self.oldest_claimed().and_then(|at| self.items.get(at));
         let age = oldest
-            .filter(|_| self.policy.history_ms > 0)
+            .filter(|item| self.policy.history_ms > 0 && item.seq < self.floor)
             .map(|item| item.published_at.after(Duration::from_millis(self.policy.history_ms)));
         [end, age, self.dedup.next_deadline()].into_iter().flatten().min()
     }

@@ -399,3 +399,25 @@ fn bodies_on_disk_are_named_ahead_and_given_back() {
     let lent = one.lend(0, 2);
     assert_eq!((&lent[0].message.body, lent[1].message.body()), (&None, &b"b"[..]));
 }
+
+#[test]
+fn a_history_keeps_what_live_subscribers_are_still_to_be_sent() {
+    let policy = TopicPolicy { history_messages: 2, ..TopicPolicy::default() };
+    let mut history = History::new(&topic(1, Kind::Pubsub, policy));
+    let mut ledger = Ledger::on(1, u64::MAX - 1);
+    let mut publish = |history: &mut History, listeners| {
+        let message = NewMessage::plain(Bytes::from_static(b"x"));
+        let placed = history.publish(at(0), message, listeners, true, &mut ledger).unwrap();
+        history.commit(placed.seq);
+    };
+    (0..5).for_each(|_| publish(&mut history, false));
+    let mut claims = Ledger::on(100, u64::MAX - 1);
+    assert_eq!(history.claim_all(at(0), &mut claims), [(1, 5)]);
+    publish(&mut history, true);
+    let read = history.read(1, 10, usize::MAX);
+    assert_eq!((read.messages.len(), read.gap), (6, None), "the claimed backlog was not trimmed");
+    history.hold_from(7);
+    publish(&mut history, true);
+    let read = history.read(1, 10, usize::MAX);
+    assert_eq!((read.messages.len(), read.gap), (2, Some(Gap { from: 1, to: 5 })));
+}

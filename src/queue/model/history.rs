@@ -209,6 +209,8 @@ impl World {
             }
             Op::ClaimAll => {
                 let stretches = self.history.claim_all(now, &mut self.ledger);
+                // Whoever claimed has read it all.
+                self.history.hold_from(u64::MAX);
                 let within =
                     |seq: u64| stretches.iter().any(|(from, to)| (*from..=*to).contains(&seq));
                 for item in &mut self.items {
