@@ -1,0 +1,201 @@
+//! Messages and queues that change their place: transfer, purge, drop, detach and attach.
+
+use crate::*;
+use octoq::queue::{Detached, Selection, State};
+
+/// Another topic, number 2, without queues.
+fn second() -> Topic {
+    Topic::new(&topic_definition(2, Kind::Broker, TopicPolicy::default()), 1 << 50)
+}
+
+/// Two queues, of which only the first is filled.
+fn filled(bodies: &[&str]) -> (Subject, Vec<MessageId>) {
+    let mut subject = Subject::new(TopicPolicy::default(), vec![QueuePolicy::default(); 2]);
+    let mut ids = Vec::new();
+    for body in bodies {
+        let named = message(body, Extra::default());
+        let placed = subject.topic.publish(at(0), Some(QUEUE), named, true, &mut subject.ledger);
+        ids.push(placed.unwrap().id);
+    }
+    (subject, ids)
+}
+
+fn transfer(subject: &mut Subject, selection: Selection, to: u32) -> u64 {
+    subject.topic.transfer(at(1), QUEUE, &selection, to, &mut subject.ledger).unwrap()
+}
+
+#[test]
+fn a_transfer_moves_ready_messages_to_the_back_of_another_queue() {
+    let (mut subject, ids) = filled(&["a", "b", "c", "d"]);
+    let named = message("z", Extra::default());
+    subject.topic.publish(at(0), Some(OTHER), named, true, &mut subject.ledger).unwrap();
+    assert_eq!(transfer(&mut subject, Selection::Oldest(2), OTHER), 2);
+    assert_eq!(transfer(&mut subject, Selection::Ids(vec![ids[3].clone()]), OTHER), 1);
+    assert_eq!(subject.ready(QUEUE), ["c"]);
+    assert_eq!(subject.ready(OTHER), ["z", "a", "b", "d"]);
+    assert_eq!(subject.topic.find(OTHER, &ids[3]).unwrap().message.id, ids[3]);
+    assert_eq!(subject.topic.totals(OTHER).unwrap().moved_in, 3);
+}
+
+#[test]
+fn a_transfer_leaves_what_is_not_ready() {
+    let (mut subject, ids) = filled(&["a", "b"]);
+    subject.lend(0, 1);
+    assert_eq!(transfer(&mut subject, Selection::Ids(ids), OTHER), 1);
+    assert_eq!(transfer(&mut subject, Selection::Oldest(9), OTHER), 0);
+    assert_eq!((subject.counts(QUEUE), subject.ready(OTHER)), ([0, 0, 1, 0], vec!["b".into()]));
+}
+
+#[test]
+fn a_transfer_to_its_own_back_goes_round_once() {
+    let (mut subject, _) = filled(&["a", "b", "c"]);
+    assert_eq!(transfer(&mut subject, Selection::Oldest(2), QUEUE), 2);
+    assert_eq!(subject.ready(QUEUE), ["c", "a", "b"]);
+    assert_eq!(transfer(&mut subject, Selection::Oldest(99), QUEUE), 3);
+    assert_eq!(subject.ready(QUEUE), ["c", "a", "b"]);
+}
+
+#[test]
+fn a_transfer_to_another_topic_keeps_ids_bodies_and_order() {
+    let (mut subject, ids) = filled(&["a", "b"]);
+    let mut target = second();
+    target.add_queue(queue_definition(7, 2, QueuePolicy::default())).unwrap();
+    assert_eq!(transfer(&mut subject, Selection::Oldest(9), 7), 2);
+    assert!(subject.topic.is_empty());
+    for leaving in subject.topic.take_leaving() {
+        target.adopt(at(1), Box::new(leaving)).unwrap();
+    }
+    let views = target.peek(7, End::Front, 9).unwrap();
+    assert_eq!(seen(&views), ["a", "b"]);
+    let moved: Vec<_> = views.into_iter().map(|view| view.message.id).collect();
+    assert_eq!(moved, ids);
+}
+
+#[test]
+fn a_purge_spares_deliveries_until_they_end_and_dead_letters() {
+    let (mut subject, _) = filled(&["dead", "acked", "released", "missed", "waits"]);
+    let lent = subject.lend(0, 4);
+    subject.nack(0, &of(&lent[0]), &Nack::Dead { error: None }).unwrap();
+    let late = message("late", Extra { deliver_at: Some(at(900)), ..Extra::default() });
+    subject.topic.publish(at(0), Some(QUEUE), late, true, &mut subject.ledger).unwrap();
+
+    assert_eq!(subject.topic.purge(QUEUE, &mut subject.ledger), Ok(2));
+    assert_eq!(subject.counts(QUEUE), [0, 0, 3, 1]);
+    assert!(subject.ready(QUEUE).is_empty());
+    subject.advance(1000);
+    assert!(subject.lend(1000, 9).is_empty(), "what was delayed is gone as well");
+
+    assert_eq!(subject.ack(1000, &of(&lent[1])), Ok(()));
+    assert_eq!(subject.nack(1000, &of(&lent[2]), &RELEASE), Ok(()));
+    subject.advance(30_000);
+    assert_eq!(subject.counts(QUEUE), [0, 0, 0, 1]);
+    assert_eq!(subject.topic.len(), 1);
+    let totals = subject.topic.totals(QUEUE).unwrap();
+    assert_eq!((totals.purged, totals.acked), (4, 1));
+}
+
+#[test]
+fn a_purge_of_one_queue_leaves_the_messages_to_the_others() {
+    let mut subject = Subject::new(TopicPolicy::default(), vec![QueuePolicy::default(); 2]);
+    subject.put(0, &["a", "b"]);
+    assert_eq!(subject.topic.purge(QUEUE, &mut subject.ledger), Ok(2));
+    subject.put(0, &["c"]);
+    subject.advance(0);
+    assert_eq!(subject.ready(QUEUE), ["c"]);
+    assert_eq!(subject.ready(OTHER), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_dropped_queue_is_gone_with_what_only_it_held() {
+    let mut subject = Subject::new(TopicPolicy::default(), vec![QueuePolicy::default(); 2]);
+    subject.put(0, &["both"]);
+    let named = message("only here", Extra::default());
+    subject.topic.publish(at(0), Some(QUEUE), named, true, &mut subject.ledger).unwrap();
+    let lent = subject.lend_one(0);
+    assert_eq!(subject.topic.drop_queue(QUEUE).unwrap().number, QUEUE);
+    assert_eq!(subject.topic.drop_queue(QUEUE), Err(Refusal::QueueNotFound));
+    subject.advance(0);
+    assert_eq!(subject.ack(0, &of(&lent)), Err(Refusal::ReceiptGone));
+    assert_eq!((subject.ready(OTHER), subject.topic.len()), (vec!["both".to_owned()], 1));
+}
+
+fn detach(subject: &mut Subject, now: i64) -> Box<Detached> {
+    Box::new(subject.topic.detach(at(now), QUEUE, &mut subject.ledger).unwrap())
+}
+
+#[test]
+fn a_queue_goes_to_another_topic_with_its_order_ids_and_deliveries() {
+    let mut subject = Subject::queue(QueuePolicy { max_deliveries: 0, ..QueuePolicy::default() });
+    let ids = subject.put(0, &["a", "b", "c", "d"]);
+    let lent = subject.lend(0, 3);
+    subject.nack(0, &of(&lent[2]), &Nack::Dead { error: Some("bad".to_owned()) }).unwrap();
+    subject.put_with(0, "late", Extra { deliver_at: Some(at(900)), ..Extra::default() });
+    subject.put_with(0, "high", Extra { priority: 9, ..Extra::default() });
+
+    let detached = detach(&mut subject, 1);
+    assert!(subject.topic.is_empty());
+    assert_eq!(subject.ack(1, &of(&lent[0])), Err(Refusal::ReceiptGone), "it is not here now");
+    let mut target = second();
+    target.attach(at(1), detached).unwrap();
+
+    assert_eq!(seen(&target.peek(QUEUE, End::Front, 9).unwrap()), ["high", "d"]);
+    let counts = target.counts(QUEUE).unwrap();
+    assert_eq!([counts.delayed, counts.ready, counts.in_flight, counts.dead], [1, 2, 2, 1]);
+    let states = [State::InFlight, State::InFlight, State::Dead, State::Ready];
+    for (id, state) in ids.iter().zip(states) {
+        assert_eq!(target.find(QUEUE, id).unwrap().state, state);
+    }
+    let letter = target.find(QUEUE, &ids[2]).unwrap().dead.unwrap();
+    assert_eq!(letter.failures[0].error.as_deref(), Some("bad"));
+
+    // A receipt given there is good here; a deadline that was running there passes here.
+    target.ack(at(2), &of(&lent[0]), &mut subject.ledger).unwrap();
+    while target.advance(at(30_000), 9, &mut subject.ledger).more {}
+    assert_eq!(
+        seen(&target.peek(QUEUE, End::Front, 9).unwrap()),
+        ["high", "b", "d", "late"].map(String::from)
+    );
+    assert!(matches!(
+        target.ack(at(30_000), &of(&lent[1]), &mut subject.ledger),
+        Err(Refusal::ReceiptGone)
+    ));
+}
+
+#[test]
+fn a_queue_that_shares_messages_takes_copies_with_the_same_ids() {
+    let mut subject = Subject::new(TopicPolicy::default(), vec![QueuePolicy::default(); 2]);
+    let ids = subject.put(0, &["a", "b"]);
+    let mut target = second();
+    let detached = detach(&mut subject, 0);
+    target.attach(at(0), detached).unwrap();
+    assert_eq!(subject.ready(OTHER), ["a", "b"]);
+    let views = target.peek(QUEUE, End::Front, 9).unwrap();
+    assert_eq!(seen(&views), ["a", "b"]);
+    assert!(views.iter().map(|view| &view.message.id).eq(&ids));
+    subject.topic.purge(OTHER, &mut subject.ledger).unwrap();
+    subject.advance(0);
+    assert_eq!((subject.topic.len(), target.len()), (0, 2));
+}
+
+#[test]
+fn a_detached_queue_comes_back_when_its_name_is_taken() {
+    let mut subject = Subject::queue(QueuePolicy::default());
+    subject.put(0, &["a"]);
+    let detached = detach(&mut subject, 0);
+    subject.topic.add_queue(queue_definition(QUEUE, 1, QueuePolicy::default())).unwrap();
+    let back = subject.topic.attach(at(0), detached).unwrap_err();
+    subject.topic.drop_queue(QUEUE).unwrap();
+    subject.topic.attach(at(0), back).unwrap();
+    assert_eq!(subject.ready(QUEUE), ["a"]);
+}
+
+#[test]
+fn what_is_published_after_an_attach_stands_behind_what_came_with_the_queue() {
+    let mut subject = Subject::queue(QueuePolicy::default());
+    subject.put(0, &["a", "b"]);
+    let mut target = second();
+    target.attach(at(0), detach(&mut subject, 0)).unwrap();
+    let new = message("c", Extra::default());
+    target.publish(at(1), None, new, true, &mut subject.ledger).unwrap();
+    assert_eq!(seen(&target.peek(QUEUE, End::Front, 9).unwrap()), ["a", "b", "c"]);
+}
