@@ -94,7 +94,8 @@ fn main() {
         let now = at(n);
         topic.publish(now, None, NewMessage::plain(body(n)), true, &mut ledger).expect("placed");
         topic.receive(now, 1, &request, &mut out, &mut ledger).expect("a queue");
-        let receipt = out.pop().and_then(|delivery| delivery.receipt).expect("one message");
+        let receipt = out.first().and_then(|delivery| delivery.receipt).expect("one message");
+        out.clear();
         topic.ack(now, &Reference::Receipt(receipt), &mut ledger).expect("in flight");
         if n % 1000 == 0 {
             topic.advance(now, 1000, &mut ledger);

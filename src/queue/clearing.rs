@@ -51,7 +51,7 @@ impl Topic {
         let (lanes, entries) = (gone.lanes, gone.entries);
         let delayed = BTreeSet::new();
         self.graves.push(Grave { queue: None, lanes, delayed, entries, next: 0 });
-        self.look_for_filters();
+        self.look_at_policies();
         Ok(gone.definition)
     }
 

@@ -21,8 +21,9 @@ struct Found {
     ready: Ready,
     slot: u32,
     bytes: u32,
+    number: u64,
+    front: bool,
     published_at: Timestamp,
-    message: Message,
 }
 
 impl Topic {
@@ -42,7 +43,10 @@ impl Topic {
             return Ok(());
         }
         let retention_ms = policy.retention_ms;
-        let deadline = now.after(request.ack_deadline.unwrap_or(span(policy.ack_deadline_ms)));
+        let deadline = match request.ack_deadline {
+            Some(span) => now.after(span),
+            None => now.after_ms(policy.ack_deadline_ms),
+        };
         let end = if request.from_back { End::Back } else { End::Front };
         self.ripen(at, now, usize::MAX);
         let ready = self.queues[at].tally(State::Ready).messages;
@@ -53,7 +57,7 @@ impl Topic {
             let Some((priority, ready)) = queue.head(end, &self.shelf) else { break };
             let slot = queue.slot(ready);
             let Some(kept) = self.shelf.get(slot) else { break };
-            let too_old = retention_ms > 0 && kept.published_at.after(span(retention_ms)) <= now;
+            let too_old = retention_ms > 0 && kept.published_at.after_ms(retention_ms) <= now;
             if too_old || kept.expires_at <= now {
                 self.remove_place(at, ready, ledger);
                 self.queues[at].totals.expired += 1;
@@ -65,48 +69,65 @@ impl Topic {
             }
             handed_out += 1;
             bytes += size as usize;
-            let (published_at, message) = (kept.published_at, self.shelf.message(kept));
-            let found = Found { priority, ready, slot, bytes: size, published_at, message };
-            out.push(if request.take {
-                self.take(now, at, end, found, ledger)
+            let found = Found {
+                priority,
+                ready,
+                slot,
+                bytes: size,
+                number: kept.number,
+                front: kept.front(),
+                published_at: kept.published_at,
+            };
+            if request.take {
+                self.take(now, at, end, found, out, ledger);
             } else {
-                self.lend(now, at, end, found, deadline)
-            });
+                self.lend(now, at, end, found, deadline, out);
+            }
         }
         Ok(())
     }
 
     /// Hands a message out for good.
+    #[inline]
     fn take(
         &mut self,
         now: Timestamp,
         at: usize,
         end: End,
         found: Found,
+        out: &mut Vec<Delivery>,
         ledger: &mut Ledger,
-    ) -> Delivery {
-        let Found { priority, ready, slot, bytes, published_at, message } = found;
+    ) {
+        let Found { priority, ready, slot, bytes, number, published_at, .. } = found;
         let queue = &mut self.queues[at];
         let (number, attempt, since) = match ready {
             Ready::Fresh(fresh) => {
                 queue.lane(priority).pop_fresh(end);
                 queue.count_out(bytes);
-                (message.number + u64::from(fresh.offset), 1, published_at)
+                (number + u64::from(fresh.offset), 1, published_at)
             }
             Ready::Held(held) => match queue.remove(held) {
                 Some(entry) => (entry.number, entry.attempts + 1, entry.since),
-                None => (message.number, 1, published_at),
+                None => (number, 1, published_at),
             },
         };
         queue.totals.delivered += 1;
         queue.totals.redelivered += u64::from(attempt > 1);
         queue.totals.acked += 1;
         queue.waits.in_queue.add(now.since_ms(since));
-        self.release(slot, number, ledger);
-        Delivery { message, receipt: None, attempt, deadline: Timestamp::NEVER }
+        let message = match self.take_release(slot, number, ledger) {
+            // The last one to hold it hands over its body.
+            Some(kept) => self.shelf.last_message(kept),
+            None => match self.shelf.get(slot) {
+                Some(kept) => self.shelf.message(kept),
+                None => return,
+            },
+        };
+        out.push(Delivery { message, receipt: None, attempt, deadline: Timestamp::NEVER });
     }
 
     /// Hands a message out until `deadline`.
+    #[inline]
     fn lend(
         &mut self,
         now: Timestamp,
@@ -114,8 +135,9 @@ impl Topic {
         end: End,
         found: Found,
         deadline: Timestamp,
-    ) -> Delivery {
-        let Found { priority, ready, slot, bytes, published_at, message } = found;
+        out: &mut Vec<Delivery>,
+    ) {
+        let Found { priority, ready, slot, bytes, number, front, published_at } = found;
         self.stamp = self.stamp.wrapping_add(1);
         let stamp = self.stamp;
         let queue = &mut self.queues[at];
@@ -123,15 +145,15 @@ impl Topic {
             Ready::Fresh(fresh) => {
                 queue.lane(priority).pop_fresh(end);
                 queue.count_out(bytes);
-                let entry = queue.add(Entry {
+                let entry = queue.lend(Entry {
                     slot,
                     state: State::InFlight,
                     lane: priority,
-                    front: message.extra.as_ref().is_some_and(|extra| extra.front),
+                    front,
                     purged: false,
                     attempts: 1,
                     bytes,
-                    number: message.number + u64::from(fresh.offset),
+                    number: number + u64::from(fresh.offset),
                     due: deadline,
                     since: now,
                     stamp,
@@ -159,7 +181,9 @@ impl Topic {
         let number = queue.definition.number;
         self.set_deadline(now, deadline, number, entry, stamp);
         let receipt = Some(Receipt { queue: number, slot: entry, stamp });
-        Delivery { message, receipt, attempt, deadline }
+        if let Some(kept) = self.shelf.get(slot) {
+            out.push(Delivery { message: self.shelf.message(kept), receipt, attempt, deadline });
+        }
     }
 
     /// The queue and the entry of a delivery that is good now.
@@ -203,7 +227,7 @@ impl Topic {
     ) -> Result<(), Refusal> {
         let (at, held) = self.in_flight(now, reference)?;
         let queue = &mut self.queues[at];
-        let Some(entry) = queue.remove(held) else { return Err(Refusal::ReceiptGone) };
+        let Some(entry) = queue.finish(held) else { return Err(Refusal::ReceiptGone) };
         queue.totals.acked += 1;
         queue.waits.to_ack.add(now.since_ms(entry.since));
         self.release(entry.slot, entry.number, ledger);

@@ -16,7 +16,7 @@ use super::verbs::{Counts, End, State, Totals};
 use super::{DeadLetter, QueueDefinition, Timestamp};
 use rustc_hash::FxHashMap;
 use slab::Slab;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What is known of a message beyond its place in line.
 #[derive(Debug)]
@@ -103,6 +103,9 @@ pub struct Queue {
     pub delayed: BTreeSet<(Timestamp, u32)>,
     /// Dead entries in the order of their death.
     pub dead: BTreeMap<u64, u32>,
+    /// Ack deadlines in the order they were set, as long as that is the order in which they pass; those
+    /// that are over earlier are timers of the topic. Most are stale: an ack leaves its own behind.
+    deadlines: VecDeque<Deadline>,
     /// Slot of a message to its entry, once somebody asked.
     by_slot: Option<FxHashMap<u32, u32>>,
     next_death: u64,
@@ -116,6 +119,22 @@ pub struct Queue {
     /// How long things took.
     pub waits: Waits,
 }
+
+/// Until when a delivery may be acked.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    /// When it is over.
+    pub due: Timestamp,
+    /// The delivery's entry.
+    pub held: u32,
+    /// The delivery's stamp.
+    pub stamp: u64,
+    /// Which timer of the topic it is.
+    pub nth: u64,
+}
+
+/// Stale deadlines that a queue may always keep.
+const STALE_FREE: usize = 1024;
 
 /// How many messages, and the bytes of their bodies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -148,6 +167,7 @@ impl Queue {
             entries: Slab::new(),
             delayed: BTreeSet::new(),
             dead: BTreeMap::new(),
+            deadlines: VecDeque::new(),
             by_slot: None,
             next_death: 0,
             highest: 0,
@@ -242,7 +262,7 @@ impl Queue {
 
     /// Adds a ready message that was never handed out. False: its number does not continue the
     /// order, and it must be an entry.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, number: u64, lane: u8, front: bool, fresh: Fresh, bytes: u32) -> bool {
         let pushed = self.lane(lane).push(number, front, fresh);
         if pushed {
@@ -256,6 +276,34 @@ impl Queue {
     #[inline]
     pub fn count_out(&mut self, bytes: u32) {
         self.counts[State::Ready as usize].sub(bytes);
+    }
+
+    /// Adds a ready message that was never handed out but cannot lie in the ring.
+    #[cold]
+    pub fn add_ready(
+        &mut self,
+        slot: u32,
+        lane: u8,
+        front: bool,
+        bytes: u32,
+        number: u64,
+        since: Timestamp,
+    ) -> u32 {
+        self.add(Entry {
+            slot,
+            state: State::Ready,
+            lane,
+            front,
+            purged: false,
+            attempts: 0,
+            bytes,
+            number,
+            due: since,
+            since,
+            stamp: 0,
+            died: 0,
+            history: None,
+        })
     }
 
     /// Adds an entry in the state it names; counts it.
@@ -316,7 +364,67 @@ impl Queue {
         self.forget(at)
     }
 
+    /// Remembers a deadline; false when one that was set before is over later.
+    #[inline]
+    pub fn push_deadline(&mut self, deadline: Deadline) -> bool {
+        while let Some(first) = self.deadlines.front()
+            && !is_open(&self.entries, first)
+        {
+            self.deadlines.pop_front();
+        }
+        if self.deadlines.back().is_some_and(|last| last.due > deadline.due) {
+            return false;
+        }
+        let open = self.counts[State::InFlight as usize].messages as usize;
+        if self.deadlines.len() > 2 * open + STALE_FREE {
+            let entries = &self.entries;
+            self.deadlines.retain(|deadline| is_open(entries, deadline));
+            self.deadlines.shrink_to(2 * self.deadlines.len() + STALE_FREE);
+        }
+        self.deadlines.push_back(deadline);
+        true
+    }
+
+    /// The deadline that is over first, stale or not.
+    pub fn first_deadline(&self) -> Option<&Deadline> {
+        self.deadlines.front()
+    }
+
+    /// Takes that one out.
+    pub fn pop_deadline(&mut self) -> Option<Deadline> {
+        self.deadlines.pop_front()
+    }
+
+    /// Forgets all deadlines; the topic that takes the queue in sets them anew.
+    pub fn clear_deadlines(&mut self) {
+        self.deadlines = VecDeque::new();
+    }
+
+    /// Adds an entry that is handed out at once; it is in no list.
+    #[inline]
+    pub fn lend(&mut self, entry: Entry) -> u32 {
+        debug_assert_eq!(entry.state, State::InFlight);
+        self.counts[State::InFlight as usize].add(entry.bytes);
+        let (vacant, slot) = (self.entries.vacant_entry(), entry.slot);
+        let at = vacant.key() as u32;
+        vacant.insert(entry);
+        if let Some(by_slot) = &mut self.by_slot {
+            by_slot.insert(slot, at);
+        }
+        at
+    }
+
+    /// Takes out an entry that is handed out.
+    #[inline]
+    pub fn finish(&mut self, at: u32) -> Option<Entry> {
+        let entry = self.forget(at)?;
+        debug_assert_eq!(entry.state, State::InFlight);
+        self.counts[State::InFlight as usize].sub(entry.bytes);
+        Some(entry)
+    }
+
     /// Takes out an entry that is in no list and no count any more.
+    #[inline(always)]
     pub fn forget(&mut self, at: u32) -> Option<Entry> {
         let entry = self.entries.try_remove(at as usize)?;
         if let Some(by_slot) = &mut self.by_slot
@@ -425,4 +533,12 @@ impl Queue {
             self.highest = self.highest.max(lane.last());
         }
     }
+}
+
+/// The delivery is still out, and this is its deadline.
+#[inline]
+fn is_open(entries: &Slab<Entry>, deadline: &Deadline) -> bool {
+    entries.get(deadline.held as usize).is_some_and(|entry| {
+        entry.stamp == deadline.stamp && entry.state == State::InFlight && entry.due == deadline.due
+    })
 }

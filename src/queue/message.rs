@@ -21,6 +21,12 @@ impl Timestamp {
         Timestamp(self.0.saturating_add(span_ms))
     }
 
+    /// This time and that many milliseconds more; stops at [`Timestamp::NEVER`].
+    #[inline]
+    pub fn after_ms(self, span_ms: u64) -> Timestamp {
+        Timestamp(self.0.saturating_add_unsigned(span_ms))
+    }
+
     /// Milliseconds from `earlier` to this; zero when `earlier` is later.
     pub fn since_ms(self, earlier: Timestamp) -> u64 {
         u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)

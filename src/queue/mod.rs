@@ -20,6 +20,7 @@ mod model;
 mod moving;
 pub mod name;
 mod passing;
+mod plain;
 pub mod policy;
 mod publish;
 pub mod record;

@@ -312,7 +312,7 @@ impl Topic {
         for message in &messages {
             self.release(message.slot, 0, &mut Ledger::off(0));
         }
-        self.look_for_filters();
+        self.look_at_policies();
         let definition = queue.definition.clone();
         Ok(Detached { definition, queue, messages, stamp: self.stamp })
     }
@@ -329,6 +329,7 @@ impl Topic {
         self.stamp = self.stamp.max(stamp);
         queue.definition = definition;
         queue.dead_target = None;
+        queue.clear_deadlines();
         let mut names = FxHashMap::default();
         for Carried { slot: old, number, kept } in messages {
             let Ok(slot) = self.shelf.insert(kept) else { continue };
@@ -345,7 +346,7 @@ impl Topic {
         for (due, held, stamp) in deadlines {
             self.set_deadline(now, due, number, held, stamp);
         }
-        self.look_for_filters();
+        self.look_at_policies();
         Ok(())
     }
 }

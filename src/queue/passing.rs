@@ -1,7 +1,7 @@
 //! What the passing of time does: missed deadlines, delays that are over, lives that end.
 
+use super::entries::Deadline;
 use super::lane::Ready;
-use super::publish::span;
 use super::verbs::*;
 use super::*;
 
@@ -14,6 +14,8 @@ pub struct Timer {
     at: u32,
     /// The delivery's stamp, or the message's number: the timer is stale when it is another.
     stamp: u64,
+    /// Timers of one millisecond fire in the order they were set.
+    nth: u64,
 }
 
 /// No queue has this number.
@@ -30,7 +32,13 @@ impl Topic {
         at: u32,
         stamp: u64,
     ) {
-        self.set_timer(now, due, Timer { queue, at, stamp });
+        self.timers_set += 1;
+        let nth = self.timers_set;
+        let known = self.queues.iter_mut().find(|known| known.definition.number == queue);
+        let deadline = Deadline { due, held: at, stamp, nth };
+        if !known.is_some_and(|queue| queue.push_deadline(deadline)) {
+            self.set_timer(now, due, Timer { queue, at, stamp, nth });
+        }
     }
 
     pub(super) fn set_expiry(&mut self, now: Timestamp, slot: u32) {
@@ -38,7 +46,9 @@ impl Topic {
             && kept.expires_at < Timestamp::NEVER
         {
             let (due, stamp) = (kept.expires_at, kept.number);
-            self.set_timer(now, due, Timer { queue: LIFE, at: slot, stamp });
+            self.timers_set += 1;
+            let nth = self.timers_set;
+            self.set_timer(now, due, Timer { queue: LIFE, at: slot, stamp, nth });
         }
     }
 
@@ -88,7 +98,7 @@ impl Topic {
         let mut left = budget;
         self.wheel.advance(now);
         while left > 0
-            && let Some(timer) = self.wheel.pop()
+            && let Some(timer) = self.next_due(now)
         {
             left -= 1;
             if timer.queue == LIFE {
@@ -105,6 +115,24 @@ impl Topic {
         let more_keys = self.dedup.expire(now, left, ledger);
         left = self.bury(left, ledger);
         Advanced { ready, more: left == 0 || more_keys }
+    }
+
+    /// The first of all timers that are due, the wheel's and those of the queues.
+    fn next_due(&mut self, now: Timestamp) -> Option<Timer> {
+        let fronts = self.queues.iter().enumerate().filter_map(|(at, queue)| {
+            let first = queue.first_deadline().filter(|first| first.due <= now)?;
+            Some(((first.due, first.nth), at))
+        });
+        let first = fronts.min();
+        let in_wheel = self.wheel.first_due().map(|(at, timer)| (at, timer.nth));
+        match first {
+            Some((when, at)) if in_wheel.is_none_or(|in_wheel| when < in_wheel) => {
+                let queue = &mut self.queues[at];
+                let Deadline { held, stamp, nth, .. } = queue.pop_deadline()?;
+                Some(Timer { queue: queue.definition.number, at: held, stamp, nth })
+            }
+            _ => self.wheel.pop(),
+        }
     }
 
     fn fire_deadline(&mut self, now: Timestamp, timer: Timer, ledger: &mut Ledger) -> bool {
@@ -167,7 +195,7 @@ impl Topic {
         let heads = queue.lanes.iter().filter_map(|lane| lane.peek(End::Front, &self.shelf));
         let until = |ready| {
             let kept = self.shelf.get(queue.slot(ready))?;
-            Some((kept.published_at.after(span(retention_ms)), ready))
+            Some((kept.published_at.after_ms(retention_ms), ready))
         };
         heads.filter_map(until).min_by_key(|(until, _)| *until)
     }
@@ -178,8 +206,9 @@ impl Topic {
             return Some(Timestamp(0));
         }
         let delayed = self.queues.iter().filter_map(|queue| Some(queue.delayed.first()?.0));
+        let deadlines = self.queues.iter().filter_map(|queue| Some(queue.first_deadline()?.due));
         let retained = (0..self.queues.len()).filter_map(|at| Some(self.retained(at)?.0));
         let next = [self.wheel.next(), self.dedup.next_deadline()].into_iter().flatten();
-        next.chain(delayed).chain(retained).min()
+        next.chain(delayed).chain(deadlines).chain(retained).min()
     }
 }

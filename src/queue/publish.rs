@@ -25,6 +25,10 @@ impl Topic {
         keep_body: bool,
         ledger: &mut Ledger,
     ) -> Result<Placed, Refusal> {
+        let only = self.queues.first().map(|queue| queue.definition.number);
+        if self.plain && message.extra.is_none() && (to.is_none() || to == only) {
+            return self.publish_plain(now, message, keep_body, ledger);
+        }
         if self.policy.paused_in {
             return Err(Refusal::Paused);
         }
@@ -204,7 +208,7 @@ impl Topic {
         let wished = extra.and_then(|extra| extra.deliver_at).unwrap_or(now).max(now);
         let expires_at = match extra.and_then(|extra| extra.expires_at) {
             Some(at) => at,
-            None if self.policy.ttl_ms > 0 => now.after(span(self.policy.ttl_ms)),
+            None if self.policy.ttl_ms > 0 => now.after_ms(self.policy.ttl_ms),
             None => Timestamp::NEVER,
         };
         let body = match keep_body {
@@ -233,7 +237,7 @@ impl Topic {
             let offset = if single { 0 } else { nth as u32 + 1 };
             let entry_number = number + u64::from(offset);
             let delay_ms = queue.definition.policy.delay_ms;
-            let visible = if delay_ms > 0 { wished.max(now.after(span(delay_ms))) } else { wished };
+            let visible = if delay_ms > 0 { wished.max(now.after_ms(delay_ms)) } else { wished };
             queue.totals.published += 1;
             let ready = visible <= now;
             if ready && queue.push(entry_number, priority, front, Fresh { slot, offset }, bytes) {
@@ -292,7 +296,7 @@ impl Topic {
             && let Some(key) = &extra.dedup_key
             && self.policy.dedup_window_ms > 0
         {
-            let until = now.after(span(self.policy.dedup_window_ms));
+            let until = now.after_ms(self.policy.dedup_window_ms);
             let max = self.policy.dedup_keys_max;
             self.dedup.remember((self.number, key.clone(), seq), now, until, max, ledger);
             if let Some(id) = &extra.client_id {

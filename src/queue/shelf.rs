@@ -48,11 +48,18 @@ impl Body {
     /// The bytes, if they are in memory.
     pub fn bytes(&self) -> Option<Bytes> {
         match self {
+            Body::Held(bytes) if bytes.len() <= COPIED_BYTES_MAX => {
+                Some(Bytes::copy_from_slice(bytes))
+            }
             Body::Held(bytes) => Some(bytes.clone()),
             Body::OnDisk(_) => None,
         }
     }
 }
+
+/// A body up to this long is copied rather than shared: the count of who shares it costs an
+/// allocation and three atomic operations, which is more than the copy.
+const COPIED_BYTES_MAX: usize = 256;
 
 fn length(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
@@ -205,8 +212,10 @@ impl Shelf {
     /// Keeps a message.
     ///
     /// Errors: `Full` at four thousand million messages.
+    #[inline(always)]
     pub fn insert(&mut self, kept: Kept) -> Result<u32, Refusal> {
-        let slot = u32::try_from(self.kept.vacant_key()).ok().filter(|slot| *slot != u32::MAX);
+        let vacant = self.kept.vacant_entry();
+        let slot = u32::try_from(vacant.key()).ok().filter(|slot| *slot != u32::MAX);
         let slot = slot.ok_or(Refusal::Full { what: "slots", limit: u64::from(u32::MAX) })?;
         self.resident += kept.body.resident();
         self.bytes += u64::from(kept.body.len());
@@ -218,11 +227,12 @@ impl Shelf {
         if let Some(by_seq) = self.by_seq.as_mut().filter(|_| !kept.foreign) {
             by_seq.insert(kept.seq, slot);
         }
-        self.kept.insert(kept);
+        vacant.insert(kept);
         Ok(slot)
     }
 
     /// Lets a message go.
+    #[inline(always)]
     pub fn remove(&mut self, slot: u32) -> Option<Kept> {
         let kept = self.kept.try_remove(slot as usize)?;
         self.resident -= kept.body.resident();
@@ -279,6 +289,7 @@ impl Shelf {
     }
 
     /// The public id of a message.
+    #[inline(always)]
     pub fn id(&self, kept: &Kept) -> MessageId {
         match kept.extra.as_deref() {
             Some(Extra { client_id: Some(id), .. }) => MessageId::Client(id.clone()),
@@ -288,6 +299,7 @@ impl Shelf {
     }
 
     /// The message as consumers see it.
+    #[inline(always)]
     pub fn message(&self, kept: &Kept) -> Message {
         Message {
             id: self.id(kept),
@@ -296,6 +308,21 @@ impl Shelf {
             body: kept.body.bytes(),
             published_at: kept.published_at,
             extra: kept.extra.clone(),
+        }
+    }
+
+    /// The message as its last consumer gets it.
+    pub fn last_message(&self, kept: Kept) -> Message {
+        Message {
+            id: self.id(&kept),
+            seq: kept.seq,
+            number: kept.number,
+            body: match kept.body {
+                Body::Held(bytes) => Some(bytes),
+                Body::OnDisk(_) => None,
+            },
+            published_at: kept.published_at,
+            extra: kept.extra,
         }
     }
 

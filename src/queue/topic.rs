@@ -9,7 +9,7 @@ use super::dedup::Dedup;
 use super::entries::Queue;
 use super::lane::{Key, Ready};
 use super::passing::Timer;
-use super::shelf::{Body, Shelf};
+use super::shelf::{Body, Kept, Shelf};
 use super::stats::Waits;
 use super::verbs::*;
 use super::wheel::Wheel;
@@ -29,6 +29,8 @@ pub struct Topic {
     pub(super) wheel: Wheel<Timer>,
     /// More timers than this are looked through for stale ones.
     pub(super) timers_max: usize,
+    /// Timers set so far.
+    pub(super) timers_set: u64,
     pub(super) stamp: u64,
     pub(super) last_seq: u64,
     pub(super) dedup: Dedup,
@@ -36,6 +38,8 @@ pub struct Topic {
     pub(super) leaving: Vec<Leaving>,
     /// Some queue has a filter.
     pub(super) filters: bool,
+    /// A message without options can take the short way.
+    pub(super) plain: bool,
     /// Messages no queue took.
     pub(super) unrouted: u64,
     /// Kept between calls so that a publish allocates nothing.
@@ -53,12 +57,14 @@ impl Topic {
             queues: Vec::new(),
             wheel: Wheel::default(),
             timers_max: 0,
+            timers_set: 0,
             stamp: nonce,
             last_seq: 0,
             dedup: Dedup::default(),
             graves: Vec::new(),
             leaving: Vec::new(),
             filters: false,
+            plain: false,
             unrouted: 0,
             accepting: Vec::new(),
         }
@@ -77,24 +83,21 @@ impl Topic {
             return Err(Refusal::Full { what: "queues", limit: QUEUES_MAX as u64 });
         }
         self.queues.push(Queue::new(definition));
-        self.look_for_filters();
+        self.look_at_policies();
         Ok(())
-    }
-
-    pub(super) fn look_for_filters(&mut self) {
-        self.filters = self.queues.iter().any(|queue| queue.definition.policy.filter.is_some());
     }
 
     /// Changes the topic's settings.
     pub fn set_policy(&mut self, policy: TopicPolicy) {
         self.policy = policy;
+        self.look_at_policies();
     }
 
     /// Changes a queue's settings. What is over a lowered bound goes as messages come and time passes.
     pub fn set_queue_policy(&mut self, queue: u32, policy: QueuePolicy) -> Result<(), Refusal> {
         let at = self.at(queue)?;
         self.queues[at].definition.policy = policy;
-        self.look_for_filters();
+        self.look_at_policies();
         Ok(())
     }
 
@@ -167,13 +170,22 @@ impl Topic {
     /// One place less holds the message; the last one lets it go.
     #[inline]
     pub(super) fn release(&mut self, slot: u32, entry: u64, ledger: &mut Ledger) {
-        let Some(kept) = self.shelf.get_mut(slot) else { return };
+        drop(self.take_release(slot, entry, ledger));
+    }
+
+    /// The same; the last one gets what was kept.
+    #[inline(always)]
+    pub(super) fn take_release(
+        &mut self,
+        slot: u32,
+        entry: u64,
+        ledger: &mut Ledger,
+    ) -> Option<Kept> {
+        let kept = self.shelf.get_mut(slot)?;
         kept.refs = kept.refs.saturating_sub(1);
         let (message, last) = (kept.number, kept.refs == 0);
-        if last {
-            self.shelf.remove(slot);
-        }
         ledger.note(|| Record::Removed { entry, message, last });
+        if last { self.shelf.remove(slot) } else { None }
     }
 
     // Figures

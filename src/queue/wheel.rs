@@ -26,7 +26,7 @@ pub struct Wheel<T> {
     near: Vec<(u64, T)>,
     /// Milliseconds up to this one have passed.
     now: u64,
-    due: VecDeque<T>,
+    due: VecDeque<(u64, T)>,
     len: usize,
 }
 
@@ -91,7 +91,7 @@ impl<T> Wheel<T> {
     fn file(&mut self, timer: (u64, T)) {
         let (tick, now) = (timer.0 >> TICK_BITS, self.now >> TICK_BITS);
         if timer.0 <= self.now {
-            self.due.push_back(timer.1);
+            self.due.push_back((self.now, timer.1));
         } else if tick == now {
             self.near.push(timer);
         } else {
@@ -169,14 +169,20 @@ impl<T> Wheel<T> {
         // Stable: timers of one millisecond fire in the order they were set.
         self.near.sort_by_key(|(at, _)| *at);
         let due = self.near.partition_point(|(at, _)| *at <= self.now);
-        self.due.extend(self.near.drain(..due).map(|(_, what)| what));
+        self.due.extend(self.near.drain(..due));
     }
 
     /// One timer that is due, the earliest first.
     pub fn pop(&mut self) -> Option<T> {
-        let what = self.due.pop_front()?;
+        let (_, what) = self.due.pop_front()?;
         self.len -= 1;
         Some(what)
+    }
+
+    /// The timer that the next [`Self::pop`] gives, and its time.
+    pub fn first_due(&self) -> Option<(Timestamp, &T)> {
+        let (at, what) = self.due.front()?;
+        Some((Timestamp(i64::try_from(*at).unwrap_or(i64::MAX)), what))
     }
 
     /// Not later than the next timer fires. Far timers have stops on their way, so it may be
@@ -212,7 +218,7 @@ impl<T> Wheel<T> {
         }
         self.far.retain(|_, timers| !keep(timers));
         keep(&mut self.near);
-        self.due.retain(|what| wanted(what));
+        self.due.retain(|(_, what)| wanted(what));
         self.len = len + self.due.len();
     }
 }
