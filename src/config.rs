@@ -221,6 +221,8 @@ pub struct LimitsConfig {
     pub subscriber_backlog_bytes: u64,
     /// How long a subscriber may be stuck.
     pub subscriber_stuck_s: u64,
+    /// How long a session polls for a client that answers at once; 0 never. Ignored on one core.
+    pub poll_us: u64,
 }
 
 impl Default for LimitsConfig {
@@ -237,6 +239,7 @@ impl Default for LimitsConfig {
             chunk_bytes: limits.chunk_bytes,
             subscriber_backlog_bytes: limits.subscriber_backlog_bytes,
             subscriber_stuck_s: limits.subscriber_stuck.as_secs(),
+            poll_us: u64::try_from(limits.poll.as_micros()).unwrap_or(0),
         }
     }
 }
@@ -362,6 +365,8 @@ impl Config {
             chunk_bytes: limits.chunk_bytes,
             subscriber_backlog_bytes: limits.subscriber_backlog_bytes,
             subscriber_stuck: Duration::from_secs(limits.subscriber_stuck_s),
+            // On one core the client could not run meanwhile.
+            poll: Duration::from_micros(if cores() > 1 { limits.poll_us } else { 0 }),
         }
     }
 
@@ -388,7 +393,7 @@ impl Config {
 
     /// Threads that serve topics and sessions.
     pub fn workers(&self) -> usize {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = cores();
         match self.server.workers {
             0 if cores <= 2 => 1,
             0 => cores.min(8),
@@ -411,6 +416,10 @@ pub fn address(key: &'static str, listen: &str) -> Result<Option<SocketAddr>, Co
             problem: format!("`{listen}` is not host:port: {error}"),
         }),
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Bytes of memory of this machine; 1 GiB where it cannot be told.

@@ -21,6 +21,9 @@ fn main() {
     if arguments.first().is_some_and(|word| word == reference::EMPTY_HTTP) {
         return reference::serve_empty_http();
     }
+    if arguments.first().is_some_and(|word| word == reference::ECHO) {
+        return reference::serve_echo();
+    }
     arguments.retain(|word| !word.starts_with("--"));
     let wanted = |name: &str| {
         arguments.is_empty() || arguments.iter().any(|word| name.contains(word.as_str()))

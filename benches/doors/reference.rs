@@ -12,35 +12,54 @@ use std::{
 /// Makes this program the reference HTTP server.
 pub const EMPTY_HTTP: &str = "serve-empty-http";
 
-/// Median time of one byte to another thread and back over loopback, in nanoseconds.
-pub fn loopback_round_trip() -> u64 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
-    let address = listener.local_addr().expect("address");
-    let echo = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("accept");
+/// Makes this program the reference of a round trip.
+pub const ECHO: &str = "serve-echo";
+
+/// A process that sends back what it gets, as little as a broker in a process of its own can do.
+pub struct Loopback {
+    child: Child,
+    stream: TcpStream,
+}
+
+impl Loopback {
+    pub fn start() -> Loopback {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+        let address = listener.local_addr().expect("address").to_string();
+        let child = Command::new(std::env::current_exe().expect("this program"))
+            .args([ECHO, &address])
+            .spawn()
+            .expect("the reference starts");
+        let (stream, _) = listener.accept().expect("accept");
         stream.set_nodelay(true).expect("nodelay");
-        let mut buffer = [0; 4096];
-        while let Ok(count) = stream.read(&mut buffer) {
-            if count == 0 || stream.write_all(&buffer[..count]).is_err() {
-                break;
-            }
-        }
-    });
+        Loopback { child, stream }
+    }
+
+    /// 128 bytes there and back.
+    pub fn round_trip(&mut self) {
+        let mut buffer = [7; 128];
+        self.stream.write_all(&buffer).expect("write");
+        self.stream.read_exact(&mut buffer).expect("read");
+    }
+}
+
+impl Drop for Loopback {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs the reference of a round trip.
+pub fn serve_echo() {
+    let address = std::env::args().nth(2).expect("an address");
     let mut stream = TcpStream::connect(address).expect("connect");
     stream.set_nodelay(true).expect("nodelay");
-    let mut times = Vec::new();
-    let end = Instant::now() + RUN / 2;
-    let mut buffer = [7; 128];
-    while Instant::now() < end {
-        let start = Instant::now();
-        stream.write_all(&buffer).expect("write");
-        stream.read_exact(&mut buffer).expect("read");
-        times.push(start.elapsed().as_nanos() as u64);
+    let mut buffer = [0; 4096];
+    while let Ok(count) = stream.read(&mut buffer) {
+        if count == 0 || stream.write_all(&buffer[..count]).is_err() {
+            break;
+        }
     }
-    drop(stream);
-    echo.join().expect("echo");
-    times.sort_unstable();
-    percentile(&times, 500)
 }
 
 /// Median time of one write of 128 bytes and one fdatasync, in nanoseconds.

@@ -216,7 +216,7 @@ impl Broker {
     fn handle(&self, caller: &Caller, entry: TopicEntry) -> TopicHandle {
         TopicHandle {
             rights: caller.rights(&entry.definition),
-            entry,
+            entry: Arc::new(entry),
             limits: self.0.limits.clone(),
         }
     }
@@ -350,7 +350,9 @@ impl Broker {
 /// deleted.
 #[derive(Clone)]
 pub struct TopicHandle {
-    entry: TopicEntry,
+    /// Shared as a whole: sessions clone the handle for every batch, and an address alone costs
+    /// several atomic operations.
+    entry: Arc<TopicEntry>,
     rights: Rights,
     limits: Arc<Limits>,
 }

@@ -42,6 +42,8 @@ pub struct Limits {
     pub subscriber_backlog_bytes: u64,
     /// How long a subscriber may be stuck before it is dropped.
     pub subscriber_stuck: std::time::Duration,
+    /// How long a session polls for a client that answers at once before its thread sleeps.
+    pub poll: std::time::Duration,
 }
 
 impl Default for Limits {
@@ -56,6 +58,7 @@ impl Default for Limits {
             chunk_bytes: 64 << 10,
             subscriber_backlog_bytes: 64 << 20,
             subscriber_stuck: std::time::Duration::from_secs(60),
+            poll: std::time::Duration::from_micros(50),
         }
     }
 }

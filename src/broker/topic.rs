@@ -716,7 +716,12 @@ impl ActorFuture<TopicActor> for Alarm {
         ctx: &mut Context<TopicActor>,
         task: &mut std::task::Context<'_>,
     ) -> Poll<()> {
-        topic.work = 0;
+        let answered = std::mem::take(&mut topic.work) > 0;
+        if answered && topic.subscribers.count() == 0 && topic.waiters.is_empty() {
+            // Nobody else waits for this turn: who got an answer is let run first.
+            task.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         topic.end_turn(ctx);
         let Some(due) = topic.next_wake() else {
             self.sleep = None;

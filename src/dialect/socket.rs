@@ -1,6 +1,12 @@
-//! What every TCP door sets on the sockets it accepts.
+//! What every TCP door does with its sockets: options, and waiting for input.
 
-use std::time::Duration;
+use bytes::BytesMut;
+use futures_util::FutureExt;
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Sockets answer at once, and a peer that acknowledges nothing is dropped by the kernel: an actor
 /// whose socket is stuck cannot do it itself.
@@ -13,5 +19,46 @@ pub fn tune(stream: &tokio::net::TcpStream, user_timeout: Duration) {
         .and_then(|()| socket.set_tcp_user_timeout(Some(user_timeout)));
     if let Err(error) = tuned {
         log::debug!("socket options: {error}");
+    }
+}
+
+/// Waits for a client's input. A client that answers at once is polled for a moment before the
+/// thread sleeps: being woken costs more than all that is done for a small request.
+#[derive(Debug)]
+pub struct Attention {
+    /// How long to poll; zero never polls.
+    span: Duration,
+    /// The last input came within that span.
+    prompt: bool,
+}
+
+impl Attention {
+    /// With `server.poll_us`.
+    pub fn new(span: Duration) -> Self {
+        Attention { span, prompt: false }
+    }
+
+    /// Reads what there is, at least a byte; zero at the end of the stream. May be dropped at any await.
+    pub async fn read(
+        &mut self,
+        stream: &mut (impl AsyncRead + Unpin),
+        into: &mut BytesMut,
+    ) -> io::Result<usize> {
+        let began = Instant::now();
+        let prompt = std::mem::take(&mut self.prompt);
+        loop {
+            if let Some(read) = stream.read_buf(into).now_or_never() {
+                self.prompt = began.elapsed() < self.span;
+                return read;
+            }
+            if !prompt || began.elapsed() >= self.span {
+                break;
+            }
+            // Lets everything else run, and looks at the sockets without sleeping.
+            tokio::task::yield_now().await;
+        }
+        let read = stream.read_buf(into).await;
+        self.prompt = began.elapsed() < self.span;
+        read
     }
 }

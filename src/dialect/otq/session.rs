@@ -12,6 +12,7 @@ use crate::broker::{
     TopicHandle, clock,
 };
 use crate::config::OtqConfig;
+use crate::dialect::socket::Attention;
 use crate::queue::*;
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler,
@@ -165,12 +166,13 @@ enum Taken {
 /// The conversation of one connection.
 struct Talk {
     stream: TcpStream,
+    attention: Attention,
     broker: Broker,
     config: Arc<OtqConfig>,
     shut: watch::Receiver<bool>,
     door: Addr<Door>,
     id: u64,
-    caller: Option<Caller>,
+    caller: Option<Arc<Caller>>,
     lines: Lines,
     input: BytesMut,
     /// The last read filled the buffer.
@@ -231,6 +233,7 @@ impl Talk {
         let guard = broker.connection("otq");
         Talk {
             stream,
+            attention: Attention::new(broker.limits().poll),
             broker,
             config,
             shut,
@@ -311,7 +314,7 @@ impl Talk {
         let stuck = Duration::from_secs(self.config.stuck_s);
         let count = tokio::select! {
             biased;
-            count = self.stream.read_buf(&mut self.input) => count?,
+            count = self.attention.read(&mut self.stream, &mut self.input) => count?,
             () = shut_down(&mut self.shut) => return Ok(false),
             // Only a client that owes rows or the rest of a line is waited for with a bound.
             () = tokio::time::sleep(stuck), if waits_for_rest => {
@@ -437,7 +440,7 @@ impl Talk {
         self.caller = None;
         match self.broker.login(&user, &password).await {
             Ok(caller) => {
-                self.caller = Some(caller);
+                self.caller = Some(Arc::new(caller));
                 self.say(|out| {
                     out.extend_from_slice(codec::CONNECTED);
                     out.extend_from_slice(codec::END);
@@ -451,7 +454,7 @@ impl Talk {
         }
     }
 
-    async fn authorised(&mut self, caller: Caller, command: Command) -> io::Result<Next> {
+    async fn authorised(&mut self, caller: Arc<Caller>, command: Command) -> io::Result<Next> {
         match command {
             Command::Get { topic, count } => self.get(&caller, topic, count).await,
             Command::Put { put, topic, rows, lifespan_s } => {
