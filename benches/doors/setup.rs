@@ -15,6 +15,38 @@ pub struct Broker {
     pub http: String,
 }
 
+/// Starts the broker on a store and waits for its doors: the process, otq, http.
+fn serve(folder: &std::path::Path) -> (Child, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_octoq"))
+        .args([
+            "serve",
+            "--set",
+            "otq.listen=127.0.0.1:0",
+            "--set",
+            "http.listen=127.0.0.1:0",
+            "--set",
+        ])
+        .arg(format!("store.path={}", folder.display()))
+        .env("RUST_LOG", "error")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the broker starts");
+    let out = child.stdout.take().expect("its output");
+    let (mut otq, mut http) = (String::new(), String::new());
+    for line in BufReader::new(out).lines().map_while(Result::ok) {
+        if let Some(address) = line.strip_prefix("otq ") {
+            otq = address.to_owned();
+        }
+        if let Some(address) = line.strip_prefix("http http://") {
+            http = address.to_owned();
+        }
+        if !otq.is_empty() && !http.is_empty() {
+            break;
+        }
+    }
+    (child, otq, http)
+}
+
 /// Where stores of benches live: on the disk that is measured.
 pub fn folder(name: &str) -> PathBuf {
     let base = std::env::var_os("OCTOQ_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
@@ -25,34 +57,41 @@ impl Broker {
     pub fn start() -> Broker {
         let folder = folder("doors");
         let _ = std::fs::remove_dir_all(&folder);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_octoq"))
-            .args([
-                "serve",
-                "--set",
-                "otq.listen=127.0.0.1:0",
-                "--set",
-                "http.listen=127.0.0.1:0",
-                "--set",
-            ])
-            .arg(format!("store.path={}", folder.display()))
-            .env("RUST_LOG", "error")
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the broker starts");
-        let out = child.stdout.take().expect("its output");
-        let (mut otq, mut http) = (String::new(), String::new());
-        for line in BufReader::new(out).lines().map_while(Result::ok) {
-            if let Some(address) = line.strip_prefix("otq ") {
-                otq = address.to_owned();
-            }
-            if let Some(address) = line.strip_prefix("http http://") {
-                http = address.to_owned();
-            }
-            if !otq.is_empty() && !http.is_empty() {
-                break;
+        let (child, otq, http) = serve(&folder);
+        Broker { child, folder, otq, http }
+    }
+
+    /// Kills the process, without a chance to say anything.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait");
+    }
+
+    /// Starts it again on the same store.
+    pub fn run(&mut self) {
+        (self.child, self.otq, self.http) = serve(&self.folder);
+    }
+
+    /// Empties the page cache of the machine; false where that is not allowed.
+    pub fn forget_pages(&self) -> bool {
+        let synced = Command::new("sync").status().is_ok_and(|status| status.success());
+        synced && std::fs::write("/proc/sys/vm/drop_caches", "3").is_ok()
+    }
+
+    /// Reads every file of the store once; how many bytes.
+    pub fn read_store(&self) -> u64 {
+        let mut buffer = vec![0; 1 << 20];
+        let mut bytes = 0;
+        for entry in std::fs::read_dir(&self.folder).expect("the store") {
+            let mut file = std::fs::File::open(entry.expect("a file").path()).expect("open");
+            while let Ok(count) = file.read(&mut buffer) {
+                if count == 0 {
+                    break;
+                }
+                bytes += count as u64;
             }
         }
-        Broker { child, folder, otq, http }
+        bytes
     }
 
     /// A logged-in otq connection.
