@@ -308,8 +308,11 @@ impl History {
             }
             let (what, limit) =
                 if over_count { ("capacity", capacity) } else { ("bytes_max", bytes_max) };
-            let oldest = self.unclaimed.front().and_then(|(from, _)| self.at_or_behind(*from));
-            match oldest.filter(|_| self.policy.overflow == Overflow::DropOldest) {
+            let oldest = match self.policy.overflow {
+                Overflow::DropOldest => self.first_unclaimed(),
+                Overflow::Refuse => None,
+            };
+            match oldest {
                 Some(at) => {
                     self.remove(at, true, ledger);
                     self.totals.dropped += 1;
@@ -317,6 +320,19 @@ impl History {
                 None => return Err(Refusal::Full { what, limit }),
             }
         }
+    }
+
+    /// Where the oldest message of the backlog is.
+    fn first_unclaimed(&mut self) -> Option<usize> {
+        while let Some((from, to)) = self.unclaimed.front().copied() {
+            let first = self.at_or_behind(from).filter(|at| self.items[*at].seq <= to);
+            if first.is_some() {
+                return first;
+            }
+            // What it held was never published.
+            self.unclaimed.pop_front();
+        }
+        None
     }
 
     /// Where the first item with this number or a higher one is.
@@ -495,12 +511,8 @@ impl History {
     ) -> Vec<Message> {
         let (mut taken, mut bytes, mut through) = (Vec::new(), 0, None);
         while taken.len() < max
-            && let Some((from, to)) = self.unclaimed.front().copied()
+            && let Some(at) = self.first_unclaimed()
         {
-            let Some(at) = self.at_or_behind(from).filter(|at| self.items[*at].seq <= to) else {
-                self.unclaimed.pop_front();
-                continue;
-            };
             let item = &self.items[at];
             let (seq, size) = (item.seq, item.body.len() as usize);
             if !taken.is_empty() && bytes + size > bytes_max {

@@ -249,3 +249,22 @@ fn a_publish_that_the_store_did_not_take_never_was_and_is_no_gap() {
     assert_eq!(past.read(1), (None, vec!["a".to_owned(), "c".to_owned()], 4));
     assert_eq!((past.history.backlog().0, past.history.totals().published), (2, 2));
 }
+
+#[test]
+fn a_full_backlog_drops_its_oldest_and_not_what_was_claimed_before_it() {
+    let policy =
+        TopicPolicy { capacity: 2, overflow: Overflow::DropOldest, ..TopicPolicy::default() };
+    let mut past = Past::new(policy);
+    past.put(0, &["a"], false);
+    // Two that the store did not take: their numbers are in the backlog's stretch.
+    for _ in 0..2 {
+        let lost = message("never", Extra::default());
+        let placed = past.history.publish(at(0), lost, false, true, &mut past.ledger).unwrap();
+        past.history.unpublish(&[placed.seq]);
+    }
+    assert_eq!(past.claim(0, 1, usize::MAX), ["a"]);
+    past.put(0, &["heard"], true);
+    past.put(0, &["c", "d", "e"], false);
+    assert_eq!(past.claim(0, 9, usize::MAX), ["d", "e"], "the oldest of the backlog went");
+    assert_eq!(past.history.kept().0, 4, "what was claimed stays readable");
+}
