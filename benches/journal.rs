@@ -134,6 +134,7 @@ impl Stream {
         self.published += count;
         records.extend((first..first + count).map(|number| {
             Record::Published(Stored {
+                stamped: false,
                 number,
                 topic: 1,
                 seq: number,

@@ -1,15 +1,17 @@
 //! The configuration: one struct per section, its defaults and checks beside the fields.
 //!
-//! Later wins: these defaults, `config/octoq.toml` or the file named by `--config`, the environment
-//! (`OCTOQ__SECTION__KEY`), `--set section.key=value`. A misspelt key is an error at start. What
+//! Later wins: these defaults, `config/octoq.toml` or the file named by `--config`, the variables of
+//! fastqueue ([`environment`]), the environment (`OCTOQ__SECTION__KEY`), `--set section.key=value`. A misspelt key is an error at start. What
 //! each key is for stands in config/octoq.toml.
+
+pub mod environment;
 
 use crate::broker::Limits;
 use crate::journal::JournalSettings;
-use crate::queue::Level;
+use crate::queue::{Level, policy::DURATION_MS_MAX};
 use serde::{Deserialize, Serialize};
 use std::{
-    net::{SocketAddr, ToSocketAddrs},
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -26,12 +28,23 @@ pub struct Config {
     pub ws: WsConfig,
     /// `[otq]`
     pub otq: OtqConfig,
+    /// `[okq]`
+    pub okq: OkqConfig,
+    /// `[dsmq]`
+    pub dsmq: DsmqConfig,
+    /// `[fastqueue]`
+    pub fastqueue: FastqueueConfig,
+    /// `[blockqueue]`
+    pub blockqueue: BlockqueueConfig,
     /// `[auth]`
     pub auth: AuthConfig,
     /// `[limits]`
     pub limits: LimitsConfig,
     /// `[server]`
     pub server: ServerConfig,
+    /// Keys of [`COMPATIBILITY_DOORS`] that somebody set: a busy port of such a door stops the start.
+    #[serde(skip)]
+    pub chosen_doors: Vec<&'static str>,
 }
 
 /// `[store]`: where messages are kept and how surely.
@@ -84,6 +97,8 @@ pub struct HttpConfig {
     pub connections_max: usize,
     /// How long a client may take to send a request's head.
     pub request_timeout_ms: u64,
+    /// How long a client may take to send a request's body.
+    pub body_timeout_ms: u64,
     /// How long an idle connection is kept.
     pub keep_alive_s: u64,
     /// Most bytes of a request's body.
@@ -100,6 +115,7 @@ impl Default for HttpConfig {
             listen: "127.0.0.1:6790".into(),
             connections_max: 20_000,
             request_timeout_ms: 10_000,
+            body_timeout_ms: 60_000,
             keep_alive_s: 75,
             request_bytes_max: 16 << 20,
             wait_max_s: 60,
@@ -142,6 +158,8 @@ pub struct OtqConfig {
     pub keep_alive_s: u64,
     /// Connections that said DISCONNECT while subscribed and are waited for to close.
     pub parked_max: usize,
+    /// How long a client may take to log in.
+    pub login_timeout_s: u64,
     /// How long a client may leave a reply unread, or a PUT unfinished, before it is dropped.
     pub stuck_s: u64,
 }
@@ -155,7 +173,234 @@ impl Default for OtqConfig {
             rows_max: 1_000_000,
             keep_alive_s: 15,
             parked_max: 10_000,
+            login_timeout_s: 60,
             stuck_s: 300,
+        }
+    }
+}
+
+/// `[okq]`: the door for okQ clients, which speak RESP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OkqConfig {
+    /// Address; `""` switches the door off.
+    pub listen: String,
+    /// Most connections.
+    pub connections_max: usize,
+    /// Level of the topics this door makes.
+    pub durability: TopicLevel,
+    /// Most `NOBLOCK` pushes that were answered and are not stored yet, of all connections.
+    pub noblock_max: usize,
+    /// QSTATUS answers with lines of text, as before April 2015.
+    pub qstatus_text: bool,
+    /// Most queues of one QREGISTER, QBPOP, QSTATUS or QINFO.
+    pub queues_max: usize,
+    /// Longest string a client may announce; above it the connection is closed.
+    pub bulk_bytes_max: usize,
+    /// Longest request that is kept; a longer one is read past and refused.
+    pub request_bytes_max: usize,
+    /// How long a client may take from the first byte of a request to its last.
+    pub request_timeout_s: u64,
+    /// How long a client may leave answers unread before it is dropped.
+    pub stuck_s: u64,
+}
+
+/// The level of topics that a door makes without being told one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TopicLevel {
+    /// `store.durability`
+    Default,
+    /// In memory.
+    Memory,
+    /// Committed, synced within an interval.
+    Async,
+    /// Synced before the confirmation.
+    Sync,
+}
+
+impl Default for OkqConfig {
+    fn default() -> Self {
+        OkqConfig {
+            listen: "127.0.0.1:4777".into(),
+            connections_max: 20_000,
+            durability: TopicLevel::Default,
+            noblock_max: 128,
+            qstatus_text: false,
+            queues_max: 1024,
+            bulk_bytes_max: 512 << 20,
+            request_bytes_max: 16 << 20,
+            request_timeout_s: 60,
+            stuck_s: 300,
+        }
+    }
+}
+
+/// `[dsmq]`: the door for dsmq clients: JSON, bare, with a length header, or over WebSocket.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DsmqConfig {
+    /// Address; `""` switches the door off.
+    pub listen: String,
+    /// Most connections.
+    pub connections_max: usize,
+    /// Level of the topics this door makes.
+    pub durability: Level,
+    /// How long a message of these topics lives; 0 is for ever.
+    pub retention_seconds: u64,
+    /// Most messages of such a topic; the oldest is dropped first.
+    pub max_messages_per_topic: u64,
+    /// Most bytes of bodies of such a topic; the oldest message is dropped first.
+    pub max_bytes_per_topic: u64,
+    /// Longest request.
+    pub message_bytes_max: usize,
+    /// Topics of which one connection may have read.
+    pub topics_per_connection_max: usize,
+    /// A client on this machine may close the door by the action `shutdown`.
+    pub allow_shutdown: bool,
+    /// Web origins whose pages may open a WebSocket here.
+    pub origins: Vec<String>,
+    /// How long a client may take from the first byte of a request to its last.
+    pub request_timeout_s: u64,
+    /// How long a client may leave replies unread before it is dropped.
+    pub stuck_s: u64,
+}
+
+impl Default for DsmqConfig {
+    fn default() -> Self {
+        DsmqConfig {
+            listen: "127.0.0.1:30008".into(),
+            connections_max: 20_000,
+            durability: Level::Memory,
+            retention_seconds: 600,
+            max_messages_per_topic: 1_000_000,
+            max_bytes_per_topic: 128 << 20,
+            message_bytes_max: 1 << 20,
+            topics_per_connection_max: 10_000,
+            allow_shutdown: false,
+            origins: Vec::new(),
+            request_timeout_s: 60,
+            stuck_s: 300,
+        }
+    }
+}
+
+/// `[fastqueue]`: the door for fastqueue clients.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FastqueueConfig {
+    /// Address; `""` switches the door off.
+    pub listen: String,
+    /// The path of the native port below which the door is found as well; `""`: it is not.
+    pub mount: String,
+    /// How deep JSON may be nested.
+    pub nesting_max: usize,
+    /// Least `ack_deadline_seconds`.
+    pub ack_deadline_s_min: u32,
+    /// Most of it.
+    pub ack_deadline_s_max: u32,
+    /// Least `message_retention_seconds`.
+    pub retention_s_min: u32,
+    /// Most of it.
+    pub retention_s_max: u32,
+    /// Least `message_max_deliveries`.
+    pub deliveries_min: u32,
+    /// Most of it.
+    pub deliveries_max: u32,
+    /// Least `delivery_delay_seconds`.
+    pub delay_s_min: u32,
+    /// Most of it.
+    pub delay_s_max: u32,
+}
+
+impl Default for FastqueueConfig {
+    fn default() -> Self {
+        FastqueueConfig {
+            listen: "127.0.0.1:8000".into(),
+            mount: String::new(),
+            nesting_max: 200,
+            ack_deadline_s_min: 1,
+            ack_deadline_s_max: 600,
+            retention_s_min: 600,
+            retention_s_max: 1_209_600,
+            deliveries_min: 1,
+            deliveries_max: 1000,
+            delay_s_min: 1,
+            delay_s_max: 900,
+        }
+    }
+}
+
+impl FastqueueConfig {
+    /// Least and most of `ack_deadline_seconds`.
+    pub fn ack_deadline_bounds(&self) -> (i64, i64) {
+        (self.ack_deadline_s_min.into(), self.ack_deadline_s_max.into())
+    }
+
+    /// Least and most of `message_retention_seconds`.
+    pub fn retention_bounds(&self) -> (i64, i64) {
+        (self.retention_s_min.into(), self.retention_s_max.into())
+    }
+
+    /// Least and most of `message_max_deliveries`.
+    pub fn deliveries_bounds(&self) -> (i64, i64) {
+        (self.deliveries_min.into(), self.deliveries_max.into())
+    }
+
+    /// Least and most of `delivery_delay_seconds`.
+    pub fn delay_bounds(&self) -> (i64, i64) {
+        (self.delay_s_min.into(), self.delay_s_max.into())
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        // The core takes times up to ten years; nothing waits, or lives, for no time at all.
+        const TEN_YEARS_S: i64 = 315_360_000;
+        let bounds = [
+            ("fastqueue.ack_deadline_s_min", self.ack_deadline_bounds(), TEN_YEARS_S),
+            ("fastqueue.retention_s_min", self.retention_bounds(), TEN_YEARS_S),
+            ("fastqueue.deliveries_min", self.deliveries_bounds(), i64::from(u32::MAX)),
+            ("fastqueue.delay_s_min", self.delay_bounds(), TEN_YEARS_S),
+        ];
+        for (key, (least, most), end) in bounds {
+            if least < 1 || least > most || most > end {
+                let problem =
+                    format!("must be between 1 and its maximum ({most}), and that at most {end}");
+                return Err(ConfigError::Value { key, problem });
+            }
+        }
+        // Each level takes a little of the thread's stack.
+        if !(1..=1000).contains(&self.nesting_max) {
+            let (key, problem) = ("fastqueue.nesting_max", "must be between 1 and 1000".into());
+            return Err(ConfigError::Value { key, problem });
+        }
+        Ok(())
+    }
+}
+
+/// `[blockqueue]`: the door for blockqueue clients.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BlockqueueConfig {
+    /// Address; `""` switches the door off.
+    pub listen: String,
+    /// The path of the native port below which the door is found as well; `""`: it is not.
+    pub mount: String,
+    /// Longest long poll; a longer timeout is taken for this.
+    pub wait_max_s: u64,
+    /// A visibility duration below five minutes is one minute, as in releases before 2026.
+    pub visibility_floor: bool,
+    /// Serve `GET /prometheus/metrics`.
+    pub metrics: bool,
+}
+
+impl Default for BlockqueueConfig {
+    fn default() -> Self {
+        BlockqueueConfig {
+            listen: "127.0.0.1:8080".into(),
+            mount: String::new(),
+            wait_max_s: 3600,
+            visibility_floor: false,
+            metrics: false,
         }
     }
 }
@@ -172,11 +417,22 @@ pub enum Anonymous {
     Anywhere,
 }
 
+impl Anonymous {
+    /// Whether somebody from there needs no credentials.
+    pub fn welcomes(self, peer: IpAddr) -> bool {
+        match self {
+            Anonymous::Never => false,
+            Anonymous::Anywhere => true,
+            Anonymous::Local => peer.to_canonical().is_loopback(),
+        }
+    }
+}
+
 /// `[auth]`: who may do what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
-    /// HTTP callers without credentials.
+    /// Callers without credentials, over HTTP, okq and dsmq.
     pub anonymous: Anonymous,
     /// Listen beyond loopback although the stock password is in use.
     pub allow_stock_password: bool,
@@ -281,23 +537,52 @@ pub enum ConfigError {
 /// The file read when none is named, if it is there.
 pub const DEFAULT_FILE: &str = "config/octoq.toml";
 
+/// Doors that are skipped with a warning when their port is busy and nobody asked for them.
+pub const COMPATIBILITY_DOORS: [&str; 4] =
+    ["okq.listen", "dsmq.listen", "fastqueue.listen", "blockqueue.listen"];
+
+/// First segments of paths that the native door has itself.
+const NATIVE_PATHS: [&str; 6] = ["v1", "ui", "livez", "readyz", "metrics", "openapi.json"];
+/// The longest body that dsmq's length header can express.
+const DSMQ_MESSAGE_BYTES_MAX: usize = 8_999_999;
+
 /// Keys whose value is a list: commas part its items in the environment and in `--set`.
-const LISTS: [&str; 1] = ["http.origins"];
+const LISTS: [&str; 2] = ["http.origins", "dsmq.origins"];
 
 impl Config {
     /// Reads all sources. `file`: must exist when named. `set`: `section.key=value`.
     pub fn load(file: Option<&Path>, set: &[String]) -> Result<Config, ConfigError> {
-        let mut builder =
-            config::Config::builder().add_source(config::Config::try_from(&Config::default())?);
-        builder = match file {
+        Config::load_with(file, &[], set)
+    }
+
+    /// The same, with settings that another program's flags stand for; they count more than the file
+    /// and less than octoq's own environment.
+    pub fn load_with(
+        file: Option<&Path>,
+        aliases: &[(&'static str, String)],
+        set: &[String],
+    ) -> Result<Config, ConfigError> {
+        let builder = config::Config::builder();
+        let mut builder = match file {
             Some(path) => builder.add_source(config::File::from(path)),
             None => builder.add_source(config::File::with_name(DEFAULT_FILE).required(false)),
         };
+        let mut known = config::Config::builder();
+        for (key, value) in environment::fastqueue().0 {
+            known = known.set_override(key, value)?;
+        }
+        for (key, value) in aliases {
+            known = known.set_override(*key, value.as_str())?;
+        }
+        builder = builder.add_source(known.build()?);
         let environment = config::Environment::with_prefix("OCTOQ")
             .prefix_separator("__")
             .separator("__")
             .try_parsing(true);
-        builder = builder.add_source(environment.list_separator(",").with_list_parse_key(LISTS[0]));
+        let environment = environment.list_separator(",");
+        let environment =
+            LISTS.into_iter().fold(environment, |it, key| it.with_list_parse_key(key));
+        builder = builder.add_source(environment);
         for pair in set {
             let (key, value) = pair.split_once('=').ok_or(ConfigError::Value {
                 key: "--set",
@@ -312,24 +597,45 @@ impl Config {
                 builder.set_override(key, value)?
             };
         }
-        let config: Config = builder.build()?.try_deserialize()?;
+        let said = builder.build()?;
+        let chosen = |key: &&str| said.get_string(key).is_ok();
+        let chosen_doors = COMPATIBILITY_DOORS.into_iter().filter(chosen).collect();
+        let whole = config::Config::builder()
+            .add_source(config::Config::try_from(&Config::default())?)
+            .add_source(said);
+        let mut config: Config = whole.build()?.try_deserialize()?;
+        config.chosen_doors = chosen_doors;
         config.check()?;
         Ok(config)
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let positive: [(&'static str, u64); 16] = [
+        let positive: [(&'static str, u64); 30] = [
             ("store.queue_max", self.store.queue_max as u64),
             ("store.commit_records_max", self.store.commit_records_max as u64),
             ("store.commit_bytes_max", self.store.commit_bytes_max as u64),
             ("store.sync_interval_ms", self.store.sync_interval_ms),
             ("http.connections_max", self.http.connections_max as u64),
             ("http.request_bytes_max", self.http.request_bytes_max as u64),
+            ("http.body_timeout_ms", self.http.body_timeout_ms),
             ("ws.frame_bytes_max", self.ws.frame_bytes_max as u64),
             ("ws.ping_s", self.ws.ping_s),
             ("otq.connections_max", self.otq.connections_max as u64),
             ("otq.command_bytes_max", self.otq.command_bytes_max as u64),
             ("otq.keep_alive_s", self.otq.keep_alive_s),
+            ("otq.login_timeout_s", self.otq.login_timeout_s),
+            ("okq.connections_max", self.okq.connections_max as u64),
+            ("okq.queues_max", self.okq.queues_max as u64),
+            ("okq.bulk_bytes_max", self.okq.bulk_bytes_max as u64),
+            ("okq.request_bytes_max", self.okq.request_bytes_max as u64),
+            ("okq.request_timeout_s", self.okq.request_timeout_s),
+            ("okq.stuck_s", self.okq.stuck_s),
+            ("dsmq.connections_max", self.dsmq.connections_max as u64),
+            ("dsmq.max_messages_per_topic", self.dsmq.max_messages_per_topic),
+            ("dsmq.max_bytes_per_topic", self.dsmq.max_bytes_per_topic),
+            ("dsmq.topics_per_connection_max", self.dsmq.topics_per_connection_max as u64),
+            ("dsmq.request_timeout_s", self.dsmq.request_timeout_s),
+            ("dsmq.stuck_s", self.dsmq.stuck_s),
             ("limits.body_bytes_max", self.limits.body_bytes_max as u64),
             ("limits.batch_max", self.limits.batch_max as u64),
             ("limits.receive_bytes_max", self.limits.receive_bytes_max as u64),
@@ -347,8 +653,31 @@ impl Config {
                 problem: "must be at most 1 GiB".into(),
             });
         }
+        if !(64..=DSMQ_MESSAGE_BYTES_MAX).contains(&self.dsmq.message_bytes_max) {
+            return Err(ConfigError::Value {
+                key: "dsmq.message_bytes_max",
+                problem: format!("must be between 64 and {DSMQ_MESSAGE_BYTES_MAX}"),
+            });
+        }
+        if self.dsmq.retention_seconds > DURATION_MS_MAX / 1000 {
+            return Err(ConfigError::Value {
+                key: "dsmq.retention_seconds",
+                problem: "must be at most ten years".into(),
+            });
+        }
         address("http.listen", &self.http.listen)?;
         address("otq.listen", &self.otq.listen)?;
+        address("okq.listen", &self.okq.listen)?;
+        address("dsmq.listen", &self.dsmq.listen)?;
+        address("fastqueue.listen", &self.fastqueue.listen)?;
+        address("blockqueue.listen", &self.blockqueue.listen)?;
+        mount("fastqueue.mount", &self.fastqueue.mount)?;
+        mount("blockqueue.mount", &self.blockqueue.mount)?;
+        self.fastqueue.check()?;
+        if !self.fastqueue.mount.is_empty() && self.fastqueue.mount == self.blockqueue.mount {
+            let problem = "two doors cannot be mounted below the same path".into();
+            return Err(ConfigError::Value { key: "blockqueue.mount", problem });
+        }
         Ok(())
     }
 
@@ -422,6 +751,24 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Whether a `mount` key says a path: `/` and letters, digits, `.`, `_`, `-`, as often as wanted.
+fn mount(key: &'static str, path: &str) -> Result<(), ConfigError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let is_path = match path.strip_prefix('/') {
+        Some(rest) => {
+            rest.split('/').all(|segment| !segment.is_empty() && segment.chars().all(plain))
+        }
+        None => path.is_empty(),
+    };
+    let first = path.split('/').nth(1).unwrap_or_default();
+    let problem = match () {
+        () if !is_path => format!("`{path}` is not a path like `/fastqueue`"),
+        () if NATIVE_PATHS.contains(&first) => format!("`/{first}` belongs to the native door"),
+        () => return Ok(()),
+    };
+    Err(ConfigError::Value { key, problem })
+}
+
 /// Bytes of memory of this machine; 1 GiB where it cannot be told.
 fn machine_memory() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -478,10 +825,26 @@ mod tests {
     }
 
     #[test]
+    fn a_door_that_somebody_set_is_known_as_chosen() {
+        let config = Config::load(None, &["okq.listen=127.0.0.1:0".to_owned()]).unwrap();
+        assert_eq!(config.chosen_doors, ["okq.listen"]);
+        assert_eq!(config.okq.listen, "127.0.0.1:0");
+        assert_eq!(Config::load(None, &[]).unwrap().chosen_doors, [""; 0]);
+    }
+
+    #[test]
     fn a_value_out_of_bounds_is_named() {
         let error = Config::load(None, &["limits.batch_max=0".to_owned()]).unwrap_err();
         assert!(error.to_string().contains("limits.batch_max"), "{error}");
         let error = Config::load(None, &["otq.listen=nonsense".to_owned()]).unwrap_err();
         assert!(error.to_string().contains("otq.listen"), "{error}");
+        for wrong in ["fastqueue", "/", "/a/", "/a//b", "/{a}", "/v1", "/ui/x"] {
+            let error = Config::load(None, &[format!("fastqueue.mount={wrong}")]).unwrap_err();
+            assert!(error.to_string().contains("fastqueue.mount"), "{error}");
+        }
+        let twice = ["fastqueue.mount=/a", "blockqueue.mount=/a"].map(str::to_owned);
+        assert!(Config::load(None, &twice).is_err());
+        let apart = ["fastqueue.mount=/a/b", "blockqueue.mount=/c.d"].map(str::to_owned);
+        assert!(Config::load(None, &apart).is_ok());
     }
 }

@@ -3,20 +3,25 @@
 //! Start: bind every door, open the store, rebuild the topics, serve. Stop: doors take no more,
 //! topics end who waits and flush, sessions finish, the store closes.
 
+mod http;
+
 use crate::auth::Accounts;
 use crate::broker::{
     Broker, DefaultLevels, NewTopic, doorkeeper::Doorkeeper, handle::Parts, registry::Registry,
 };
 use crate::broker::{BrokerError, clock};
 use crate::config::{self, Config, ConfigError};
-use crate::dialect::{native, otq, socket};
+use crate::dialect::door::{BACKLOG, CloseDoor, Door};
+use crate::dialect::dsmq::Dsmq;
+use crate::dialect::okq::Okq;
+use crate::dialect::otq::Otq;
 use crate::engine::EngineError;
 use crate::engine::local::{LocalFactory, MemoryBudget};
 use crate::journal::{Catalog, Journal, JournalError, Submission};
 use crate::queue::{Kind, Level, QueueName, QueuePolicy, Record, TopicName};
 use actix::{Actor, Addr};
-use actix_rt::{Arbiter, ArbiterHandle};
-use actix_web::{App, HttpServer, dev::ServerHandle, web};
+use actix_rt::Arbiter;
+use actix_web::dev::ServerHandle;
 use std::{
     io,
     net::{SocketAddr, TcpListener},
@@ -71,7 +76,9 @@ pub struct Server {
     pub broker: Broker,
     doors: Vec<(&'static str, SocketAddr)>,
     http: Option<ServerHandle>,
-    otq: Option<Addr<otq::Door>>,
+    otq: Option<Addr<Door<Otq>>>,
+    okq: Option<Addr<Door<Okq>>>,
+    dsmq: Option<Addr<Door<Dsmq>>>,
     /// Workers started here; those of the HTTP server stop with it.
     arbiters: Vec<Arbiter>,
     journal: Journal,
@@ -92,11 +99,29 @@ fn bind(
         )?;
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
-        socket.listen(1024)?;
+        socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
         Ok(TcpListener::from(socket))
     };
     listener().map(Some).map_err(|error| StartError::Listen { door, address, error })
+}
+
+/// Like [`bind`], but the busy port of a door that nobody asked for only costs that door.
+fn bind_compatibility(
+    door: &'static str,
+    key: &'static str,
+    listen: &str,
+    config: &Config,
+) -> Result<Option<TcpListener>, StartError> {
+    match bind(door, key, listen) {
+        Err(StartError::Listen { door, address, error }) if !config.chosen_doors.contains(&key) => {
+            log::warn!(
+                "{door}: skipped, cannot listen on {address}: {error} (set {key} to move it)"
+            );
+            Ok(None)
+        }
+        bound => bound,
+    }
 }
 
 fn settings<'a>(catalog: &'a Catalog, table: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
@@ -123,8 +148,27 @@ impl Server {
     pub async fn start(config: Config) -> Result<Server, StartError> {
         let http_listener = bind("http", "http.listen", &config.http.listen)?;
         let otq_listener = bind("otq", "otq.listen", &config.otq.listen)?;
+        let okq_listener = bind_compatibility("okq", "okq.listen", &config.okq.listen, &config)?;
+        let dsmq_listener =
+            bind_compatibility("dsmq", "dsmq.listen", &config.dsmq.listen, &config)?;
+        let fastqueue_listener =
+            bind_compatibility("fastqueue", "fastqueue.listen", &config.fastqueue.listen, &config)?;
+        let blockqueue_listener = bind_compatibility(
+            "blockqueue",
+            "blockqueue.listen",
+            &config.blockqueue.listen,
+            &config,
+        )?;
         let mut doors = Vec::new();
-        for (door, listener) in [("http", &http_listener), ("otq", &otq_listener)] {
+        let listeners = [
+            ("http", &http_listener),
+            ("otq", &otq_listener),
+            ("okq", &okq_listener),
+            ("dsmq", &dsmq_listener),
+            ("fastqueue", &fastqueue_listener),
+            ("blockqueue", &blockqueue_listener),
+        ];
+        for (door, listener) in listeners {
             if let Some(listener) = listener {
                 doors.push((door, listener.local_addr()?));
             }
@@ -145,7 +189,9 @@ impl Server {
         let first_start = loaded.is_empty() && numbers(&catalog).0 == 0;
 
         let limits = Arc::new(config.limits());
-        let registry = Registry::new(factory, numbers(&catalog), limits.clone()).start();
+        let registry = Registry::new(factory, numbers(&catalog), limits.clone());
+        let directory = registry.version();
+        let registry = registry.start();
         let (doorkeeper, accounts) =
             Doorkeeper::start_with(accounts, journal.clone(), &config.auth);
         let levels = DefaultLevels {
@@ -160,6 +206,7 @@ impl Server {
             levels,
             journal: journal.clone(),
             memory,
+            directory,
         };
         let broker = Broker::new(parts);
 
@@ -168,12 +215,22 @@ impl Server {
             doors,
             http: None,
             otq: None,
+            okq: None,
+            dsmq: None,
             arbiters: Vec::new(),
             journal,
             stop_timeout: Duration::from_millis(config.server.stop_timeout_ms),
         };
-        let workers = match http_listener {
-            Some(listener) => server.serve_http(listener, &config).await?,
+        let http_doors = vec![
+            http::native(http_listener, &broker, &config),
+            http::fastqueue(fastqueue_listener, &broker, &config),
+            http::blockqueue(blockqueue_listener, &broker, &config),
+        ];
+        let workers = match http::serve(http_doors, &broker, &config).await? {
+            Some((handle, workers)) => {
+                server.http = Some(handle);
+                workers
+            }
             None => {
                 server.arbiters = (0..config.workers()).map(|_| Arbiter::new()).collect();
                 server.arbiters.iter().map(Arbiter::handle).collect()
@@ -183,68 +240,26 @@ impl Server {
         if first_start {
             server.first_topics().await?;
         }
+        let user_timeout = Duration::from_millis(config.server.tcp_user_timeout_ms);
         if let Some(listener) = otq_listener {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let user_timeout = Duration::from_millis(config.server.tcp_user_timeout_ms);
-            let door =
-                otq::Door::new(listener, broker.clone(), config.otq.clone(), workers, user_timeout);
+            let protocol = Otq::new(broker.clone(), config.otq.clone());
+            let door = Door::new(listener, protocol, workers.clone(), user_timeout);
             server.otq = Some(door.start());
         }
-        Ok(server)
-    }
-
-    /// Starts the HTTP workers; topics and other sessions live on their arbiters as well, so that
-    /// a request and its topic meet on one thread.
-    async fn serve_http(
-        &mut self,
-        listener: TcpListener,
-        config: &Config,
-    ) -> Result<Vec<ArbiterHandle>, StartError> {
-        let workers = config.workers();
-        let (here, mut started) = tokio::sync::mpsc::channel(workers);
-        let (broker, anonymous) = (self.broker.clone(), config.auth.anonymous);
-        let (http, ws) = (Arc::new(config.http.clone()), Arc::new(config.ws.clone()));
-        let user_timeout = Duration::from_millis(config.server.tcp_user_timeout_ms);
-        let request_bytes_max = config.http.request_bytes_max;
-        let counting = broker.clone();
-        let server = HttpServer::new(move || {
-            // Start-up has long ended when a worker is replaced and nobody listens any more.
-            let _ = here.try_send(Arbiter::current());
-            let native = native::Native::new(broker.clone(), http.clone(), ws.clone(), anonymous);
-            App::new()
-                .app_data(web::Data::new(native))
-                .app_data(web::PayloadConfig::new(request_bytes_max))
-                .configure(native::routes)
-        })
-        .workers(workers)
-        .disable_signals()
-        .max_connections(config.http.connections_max)
-        .client_request_timeout(Duration::from_millis(config.http.request_timeout_ms))
-        .keep_alive(Duration::from_secs(config.http.keep_alive_s))
-        .shutdown_timeout(config.server.stop_timeout_ms.div_ceil(1000))
-        .on_connect(move |stream, connection| {
-            // Dropped with the connection.
-            connection.insert(counting.connection("http"));
-            if let Some(stream) = stream.downcast_ref::<actix_web::rt::net::TcpStream>() {
-                socket::tune(stream, user_timeout);
-            }
-        })
-        .listen(listener)?
-        .run();
-        self.http = Some(server.handle());
-        actix::spawn(async move {
-            if let Err(error) = server.await {
-                log::error!("http: the server ended: {error}");
-            }
-        });
-        let mut arbiters = Vec::with_capacity(workers);
-        while arbiters.len() < workers {
-            match started.recv().await {
-                Some(arbiter) => arbiters.push(arbiter),
-                None => return Err(io::Error::other("the HTTP workers did not start").into()),
-            }
+        if let Some(listener) = okq_listener {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let protocol = Okq::new(broker.clone(), config.okq.clone(), config.auth.anonymous);
+            let door = Door::new(listener, protocol, workers.clone(), user_timeout);
+            server.okq = Some(door.start());
         }
-        Ok(arbiters)
+        if let Some(listener) = dsmq_listener {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let protocol = Dsmq::new(broker.clone(), config.dsmq.clone(), config.auth.anonymous);
+            let door = Door::new(listener, protocol, workers, user_timeout);
+            server.dsmq = Some(door.start());
+        }
+        Ok(server)
     }
 
     /// The two topics octoque has from the start.
@@ -272,10 +287,23 @@ impl Server {
     pub async fn stop(self) -> Result<(), JournalError> {
         log::info!("stopping");
         let timeout = self.stop_timeout;
-        if let Some(door) = &self.otq {
-            // A door that is gone has no more sessions to end.
-            let _ = tokio::time::timeout(timeout, door.send(otq::CloseDoor)).await;
-        }
+        // A door that is gone has no more sessions to end.
+        let otq = async {
+            if let Some(door) = &self.otq {
+                let _ = tokio::time::timeout(timeout, door.send(CloseDoor)).await;
+            }
+        };
+        let okq = async {
+            if let Some(door) = &self.okq {
+                let _ = tokio::time::timeout(timeout, door.send(CloseDoor)).await;
+            }
+        };
+        let dsmq = async {
+            if let Some(door) = &self.dsmq {
+                let _ = tokio::time::timeout(timeout, door.send(CloseDoor)).await;
+            }
+        };
+        futures_util::future::join3(otq, okq, dsmq).await;
         if tokio::time::timeout(timeout, self.broker.stop()).await.is_err() {
             log::warn!("not every topic stopped within {timeout:?}");
         }

@@ -32,6 +32,11 @@ const BODY_BYTES: usize = 48 << 10;
 const ROWS: usize = 3;
 /// More messages than the disk has room for.
 const MESSAGES_MAX: usize = 4_000;
+/// Room left on the disk when the broker starts without its reserve: less than the reserve, and
+/// much less than it publishes when nothing keeps it from that.
+const LEFT_BYTES: u64 = 6 << 20;
+/// Publishes tried then; they would fit several times over if they were taken.
+const REFUSALS: usize = 100;
 /// Times that messages are taken from the full broker.
 const ROUNDS: usize = 8;
 /// Most messages of one receive or GET.
@@ -67,6 +72,17 @@ impl Disk {
 
     fn ballast(&self) -> PathBuf {
         self.path().join("ballast")
+    }
+
+    /// Fills it with another file, but for so many bytes.
+    fn leave(&self, bytes: u64) -> PathBuf {
+        let path = self.path().join("more-ballast");
+        let mut file = File::create(&path).unwrap();
+        while file.write_all(&[1; 64 << 10]).is_ok() {}
+        let length = file.metadata().unwrap().len();
+        assert!(length > bytes, "only {length} bytes were free");
+        file.set_len(length - bytes).unwrap();
+        path
     }
 }
 
@@ -291,6 +307,39 @@ fn a_broker_killed_on_a_full_disk_starts_on_it_and_gives_out_what_was_confirmed(
     let mut known = Known::default();
     let (broker, clients) = fill_up(folder.path(), &disk, &mut known);
     drop(clients);
+    broker.kill();
+
+    let broker = start(folder.path(), &disk);
+    drain(&mut Clients::of(&broker), &mut known);
+    broker.stop();
+}
+
+#[test]
+fn a_broker_that_starts_without_its_reserve_refuses_publishes_at_once_and_takes_all_acks() {
+    let Some(disk) = Disk::mount() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut known = Known::default();
+    let (broker, clients) = fill_up(folder.path(), &disk, &mut known);
+    drop(clients);
+    broker.kill();
+    assert!(!disk.path().join("store/RESERVE").exists(), "it was given up");
+    let more = disk.leave(LEFT_BYTES);
+
+    let broker = start(folder.path(), &disk);
+    let mut clients = Clients::of(&broker);
+    let (status, problem) = clients.readyz();
+    assert_eq!((status, &problem["code"]), (507, &json!("disk_full")), "{problem}");
+    for _ in 0..REFUSALS {
+        assert!(!clients.post(&mut known) && !clients.put(&mut known), "there is no reserve");
+    }
+    // Each ack a commit of its own; without room this fails, or takes from what others need.
+    drain(&mut clients, &mut known);
+
+    fs::remove_file(more).unwrap();
+    fs::remove_file(disk.ballast()).unwrap();
+    eventually("the broker is ready", || clients.readyz().0 == 200);
+    assert!(disk.path().join("store/RESERVE").exists(), "it is set aside again");
+    assert!(clients.post(&mut known) && clients.put(&mut known), "there is room again");
     broker.kill();
 
     let broker = start(folder.path(), &disk);

@@ -23,6 +23,20 @@ fn set_password(folder: &Path, password: &str) -> Ended {
 }
 
 #[test]
+fn an_empty_password_is_not_set() {
+    let folder = tempfile::tempdir().unwrap();
+    for empty in ["", "\n", "\r\n"] {
+        expect_refusal(&set_password(folder.path(), empty), &["an empty password is none"]);
+        let mut command = octoq(folder.path());
+        command.args(["user", "--set", "store.path=store", "add", "ann"]);
+        expect_refusal(&run(&mut command, empty), &["an empty password is none"]);
+    }
+    let broker = Process::start(folder.path(), &[]);
+    Otq::login(broker.otq).unwrap();
+    broker.stop();
+}
+
+#[test]
 fn sigterm_and_sigint_stop_in_order() {
     for signal in ["TERM", "INT"] {
         let folder = tempfile::tempdir().unwrap();
@@ -105,7 +119,7 @@ fn a_taken_port_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for door in ["http", "otq"] {
+    for door in ["http", "otq", "blockqueue"] {
         let ended = run(&mut serve(folder.path(), &[&format!("{door}.listen={address}")]), "");
         expect_refusal(&ended, &[&format!("{door}: cannot listen on {address}"), "in use"]);
     }
@@ -129,7 +143,7 @@ fn a_second_broker_on_the_same_store_is_refused() {
 #[test]
 fn the_stock_password_is_not_offered_to_other_machines() {
     let folder = tempfile::tempdir().unwrap();
-    for door in ["http", "otq"] {
+    for door in ["http", "otq", "blockqueue"] {
         let open = format!("{door}.listen=0.0.0.0:0");
         let ended = run(&mut serve(folder.path(), &[&open]), "");
         expect_refusal(

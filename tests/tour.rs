@@ -65,23 +65,33 @@ fn shape(text: &str) -> String {
     out.trim_end().to_owned()
 }
 
-/// Starts the binary on free ports; returns it with the addresses of its doors, otq and HTTP.
-fn start(folder: &Path) -> (Broker, String, String) {
+/// Starts the binary on free ports; returns it with the addresses of its doors: otq, HTTP, okq,
+/// fastqueue and blockqueue.
+fn start(folder: &Path) -> (Broker, [String; 5]) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_octoq"));
     command.arg("serve").current_dir(folder).stdout(Stdio::piped());
-    for door in ["http", "otq"] {
+    for door in ["http", "otq", "okq", "fastqueue", "blockqueue"] {
         command.args(["--set", &format!("{door}.listen=127.0.0.1:0")]);
     }
+    command.args(["--set", "dsmq.listen="]);
     let mut broker = Broker(command.spawn().unwrap());
     // Ends when the doors are told, or with the process.
     let mut lines = BufReader::new(broker.0.stdout.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "octoq ready");
-    let mut door = |name: &str| {
+    // They come in this order, perhaps with others between them.
+    let mut door = |name: &str| loop {
         let line = lines.next().unwrap().unwrap();
-        line.strip_prefix(name).unwrap().trim_start_matches(" ").to_owned()
+        if let Some((found, address)) = line.split_once(' ')
+            && found == name
+        {
+            break address.to_owned();
+        }
     };
     let http = door("http").trim_start_matches("http://").to_owned();
-    (broker, door("otq"), http)
+    let (otq, okq) = (door("otq"), door("okq"));
+    let fastqueue = door("fastqueue").trim_start_matches("http://").to_owned();
+    let blockqueue = door("blockqueue").trim_start_matches("http://").to_owned();
+    (broker, [otq, http, okq, fastqueue, blockqueue])
 }
 
 #[test]
@@ -100,7 +110,8 @@ fn the_tour_works_as_printed() {
     assert!(steps.len() > 5, "the tour is gone");
 
     let folder = tempfile::tempdir().unwrap();
-    let (_broker, otq, http) = start(folder.path());
+    let (_broker, [otq, http, okq, fastqueue, blockqueue]) = start(folder.path());
+    let (_, okq_port) = okq.split_once(':').unwrap();
     let (otq_host, otq_port) = otq.split_once(':').unwrap();
     let mark = "==== the next step of the tour";
     let script: String = steps
@@ -108,13 +119,17 @@ fn the_tour_works_as_printed() {
         .map(|(commands, _)| format!("{commands}\nprintf '\\n%s\\n' '{mark}'\n"))
         .collect::<String>()
         .replace("127.0.0.1:6790", &http)
+        .replace("127.0.0.1:8000", &fastqueue)
+        .replace("127.0.0.1:8080", &blockqueue)
+        .replace("redis-cli -p 4777", &format!("redis-cli -p {okq_port}"))
         .replace("/dev/tcp/127.0.0.1/6789", &format!("/dev/tcp/{otq_host}/{otq_port}"));
-    assert!(!script.contains("6789") && !script.contains("6790"), "a port of the tour is fixed");
+    let fixed = ["6789", "6790", "4777", "8000", "8080"].iter().any(|port| script.contains(port));
+    assert!(!fixed, "a port of the tour is fixed");
     let ran = Command::new("bash")
         .args(["-euo", "pipefail", "-c", &script])
         .current_dir(folder.path())
         .output()
-        .expect("the tour needs bash and curl: `tests/run` installs what is missing");
+        .expect("the tour needs bash, curl and redis-cli: `tests/run` installs what is missing");
     let printed = String::from_utf8(ran.stdout).unwrap();
     let complaints = String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success(), "{}\n{printed}\n{complaints}", ran.status);

@@ -17,13 +17,23 @@ const LANES_MAX: u32 = 16;
 
 /// A password could not be hashed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the password cannot be hashed: {0}")]
-pub struct HashError(String);
+pub enum HashError {
+    /// An empty one would let everybody in who knows the name.
+    #[error("an empty password is none")]
+    Empty,
+    /// In the words of the hasher.
+    #[error("the password cannot be hashed: {0}")]
+    Failed(String),
+}
 
 /// Hashes a password with a fresh salt into a PHC string. Takes some ten milliseconds and 19 MiB.
+/// Every password that is set comes through here.
 pub fn hash_password(password: &str) -> Result<String, HashError> {
+    if password.is_empty() {
+        return Err(HashError::Empty);
+    }
     let hashed: Result<PasswordHash, _> = Argon2::default().hash_password(password.as_bytes());
-    hashed.map(|hash| hash.to_string()).map_err(|error| HashError(error.to_string()))
+    hashed.map(|hash| hash.to_string()).map_err(|error| HashError::Failed(error.to_string()))
 }
 
 /// Whether `password` belongs to the PHC string `hash`. `None` (no such user) is never right and
@@ -108,6 +118,7 @@ mod tests {
 
     #[test]
     fn a_password_is_verified_against_its_hash_only() {
+        assert_eq!(hash_password(""), Err(HashError::Empty));
         let hash = hash_password("secret").unwrap();
         assert!(hash.starts_with("$argon2id$v=19$"), "{hash}");
         assert!(verify_password("secret", Some(&hash)));

@@ -2,7 +2,7 @@
 //! accounts in the store.
 
 use super::BrokerError;
-use crate::auth::{AccountError, Accounts, Verified, hash_password, verify_password};
+use crate::auth::{AccountError, Accounts, HashError, Verified, hash_password, verify_password};
 use crate::config::AuthConfig;
 use crate::journal::{Journal, JournalError, Submission};
 use crate::queue::{Level, Record, Refusal};
@@ -151,7 +151,10 @@ impl Handler<PutUser> for Doorkeeper {
             hashing
                 .into_actor(self)
                 .map(move |hash, keeper, _| {
-                    let hash = hash?.map_err(|error| BrokerError::Store(error.to_string()))?;
+                    let hash = hash?.map_err(|error| match error {
+                        HashError::Empty => Refusal::OutOfBounds("password").into(),
+                        HashError::Failed(_) => BrokerError::Store(error.to_string()),
+                    })?;
                     let mut accounts = Accounts::clone(&keeper.accounts.borrow());
                     let value = accounts
                         .put_user(&user, &hash, role.as_deref(), topics)

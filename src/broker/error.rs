@@ -67,6 +67,11 @@ pub enum BrokerError {
     Stopping,
 }
 
+impl BrokerError {
+    /// [`BrokerError::TooMany`] of these never fits, however often it is tried.
+    pub const BATCH: &str = "items in one batch";
+}
+
 impl From<EngineError> for BrokerError {
     fn from(error: EngineError) -> Self {
         match error {

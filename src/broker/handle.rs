@@ -1,5 +1,7 @@
 //! The door of the broker: everything a dialect can ask for, with the caller's rights checked.
 
+mod queues;
+
 use super::doorkeeper::{Doorkeeper, Login, PutUser};
 use super::messages::*;
 use super::registry::{Begin, Registry};
@@ -10,14 +12,26 @@ use crate::journal::{Figures, Journal};
 use crate::queue::*;
 use actix::Addr;
 use actix_rt::ArbiterHandle;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
 };
 use tokio::sync::{oneshot, watch};
 
 /// Doors whose connections are counted.
-const DOORS: [&str; 3] = ["otq", "http", "websocket"];
+const DOORS: [&str; 7] = ["otq", "http", "websocket", "okq", "dsmq", "fastqueue", "blockqueue"];
+
+fn place_of(door: &'static str) -> usize {
+    DOORS.iter().position(|known| *known == door).unwrap_or(0)
+}
+
+fn by_door(counts: &[AtomicU64; DOORS.len()]) -> Vec<(&'static str, u64)> {
+    DOORS.iter().zip(counts).map(|(door, count)| (*door, count.load(Relaxed))).collect()
+}
 
 /// The levels of topics whose maker names none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +50,11 @@ struct Inner {
     levels: DefaultLevels,
     journal: Journal,
     memory: Arc<MemoryBudget>,
+    directory: Arc<AtomicU64>,
     started: AtomicBool,
     stopping: AtomicBool,
     connections: [AtomicU64; DOORS.len()],
+    unreported: [AtomicU64; DOORS.len()],
 }
 
 /// The broker, as a dialect sees it; cheap to clone.
@@ -94,6 +110,53 @@ impl Drop for ConnectionGuard {
     }
 }
 
+/// A connection that consumes a queue; it does not any more when this is dropped.
+pub struct Consumer {
+    topic: Addr<super::topic::TopicActor>,
+    queue: u32,
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.topic.do_send(Unconsume(self.queue));
+    }
+}
+
+/// The replies to some ops, on their way. When it is dropped, what waits for messages is given up, and
+/// messages that were handed out already go back to where they were.
+///
+/// Errors: `Unavailable` when the topic died with the ops.
+pub struct Asked {
+    answer: oneshot::Receiver<Vec<Slot>>,
+    topic: Addr<super::topic::TopicActor>,
+}
+
+impl Future for Asked {
+    type Output = Result<Vec<Reply>, BrokerError>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
+        let slots = std::task::ready!(Pin::new(&mut self.answer).poll(task));
+        let reply = |slot| match slot {
+            Slot::Reply(reply) => Ok(reply),
+            Slot::Op(_) => Err(BrokerError::Unavailable),
+        };
+        Poll::Ready(match slots {
+            Ok(slots) => slots.into_iter().map(reply).collect(),
+            Err(_) => Err(BrokerError::Unavailable),
+        })
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.answer.close();
+        let receipts = Slot::receipts(&self.answer.try_recv().unwrap_or_default());
+        if !receipts.is_empty() {
+            self.topic.do_send(Unread(receipts));
+        }
+    }
+}
+
 /// The process at one moment.
 #[derive(Debug, Clone)]
 pub struct BrokerState {
@@ -109,6 +172,8 @@ pub struct BrokerState {
     pub store: Figures,
     /// Open connections by door.
     pub connections: Vec<(&'static str, u64)>,
+    /// Publishes that failed where the client cannot be told, by door.
+    pub unreported: Vec<(&'static str, u64)>,
 }
 
 /// What the broker is made of; see `server`.
@@ -127,12 +192,15 @@ pub struct Parts {
     pub journal: Journal,
     /// What topics hold in memory.
     pub memory: Arc<MemoryBudget>,
+    /// The registry's [`version`](Registry::version).
+    pub directory: Arc<AtomicU64>,
 }
 
 impl Broker {
     /// From its parts.
     pub fn new(parts: Parts) -> Broker {
-        let Parts { registry, doorkeeper, accounts, limits, levels, journal, memory } = parts;
+        let Parts { registry, doorkeeper, accounts, limits, levels, journal, memory, directory } =
+            parts;
         Broker(Arc::new(Inner {
             registry,
             doorkeeper,
@@ -141,9 +209,11 @@ impl Broker {
             levels,
             journal,
             memory,
+            directory,
             started: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             connections: std::array::from_fn(|_| AtomicU64::new(0)),
+            unreported: std::array::from_fn(|_| AtomicU64::new(0)),
         }))
     }
 
@@ -153,7 +223,8 @@ impl Broker {
         loaded: Vec<Box<dyn Engine>>,
         arbiters: Vec<ArbiterHandle>,
     ) -> Result<(), BrokerError> {
-        self.ask(Begin { arbiters, loaded }).await?;
+        let unattached = self.default_policy(Kind::Broker);
+        self.ask(Begin { arbiters, loaded, unattached }).await?;
         self.0.started.store(true, Relaxed);
         Ok(())
     }
@@ -184,7 +255,8 @@ impl Broker {
 
     /// Makes or changes a user.
     ///
-    /// Errors: `NotAllowed` unless the caller is an admin or changes its own password; store errors.
+    /// Errors: `NotAllowed` unless the caller is an admin or changes its own password;
+    /// `Refused(OutOfBounds)` of `user`, `password` (empty), `role`, `topics`; store errors.
     pub async fn put_user(
         &self,
         caller: &Caller,
@@ -250,6 +322,7 @@ impl Broker {
         if !caller.may_create(&new.name) {
             return Err(BrokerError::NotAllowed("create"));
         }
+        self.check_queues(new.queues.len())?;
         new.owner = caller.user().map(str::to_owned);
         let entry = self.ask(CreateTopic(new)).await??;
         Ok(self.handle(caller, entry))
@@ -263,27 +336,52 @@ impl Broker {
         self.ask(DeleteTopic(name.clone())).await?
     }
 
-    /// Adds a queue to a topic.
+    /// Adds a queue to a topic; to [`TopicName::unattached`], one that belongs to none.
+    ///
+    /// Errors: `NotAllowed`, `TopicNotFound`, `Refused(QueueExists, QueueNotFound, OutOfBounds)`.
     pub async fn create_queue(
         &self,
         caller: &Caller,
         topic: &TopicName,
         queue: QueueName,
         policy: QueuePolicy,
-    ) -> Result<(), BrokerError> {
-        self.topic(caller, topic).await?.need(Rights::MANAGE)?;
+    ) -> Result<Arc<QueueDefinition>, BrokerError> {
+        self.need_for_queue(caller, topic).await?;
         self.ask(CreateQueue { topic: topic.clone(), queue, policy }).await?
     }
 
-    /// Removes a queue of a topic with its messages.
+    /// Adds several queues to a topic: all of them, or none.
+    ///
+    /// Errors: `TooMany` above `limits.batch_max`, `Refused(QueueExists)`, also when two are the same.
+    pub async fn create_queues(
+        &self,
+        caller: &Caller,
+        topic: &TopicName,
+        queues: Vec<(QueueName, QueuePolicy)>,
+    ) -> Result<(), BrokerError> {
+        self.topic(caller, topic).await?.need(Rights::MANAGE)?;
+        self.check_queues(queues.len())?;
+        self.ask(CreateQueues { topic: topic.clone(), queues }).await?
+    }
+
+    fn check_queues(&self, count: usize) -> Result<(), BrokerError> {
+        let limit = self.0.limits.batch_max;
+        if count <= limit {
+            return Ok(());
+        }
+        Err(BrokerError::TooMany { what: "queues in one request", limit })
+    }
+
+    /// Removes a queue of a topic with its messages. [`TopicName::unattached`] is any topic here.
     pub async fn delete_queue(
         &self,
         caller: &Caller,
         topic: &TopicName,
         queue: QueueName,
     ) -> Result<(), BrokerError> {
-        self.topic(caller, topic).await?.need(Rights::MANAGE)?;
-        self.ask(DeleteQueue { topic: topic.clone(), queue }).await?
+        let (handle, definition) = self.queue(caller, topic, &queue).await?;
+        handle.need(Rights::MANAGE)?;
+        self.ask(DeleteQueue { queue: definition.number }).await?
     }
 
     /// The topics the caller may read, in the order they were made: at most `limit` behind the one
@@ -310,11 +408,24 @@ impl Broker {
 
     /// Counts a connection of a door for as long as the guard lives.
     pub fn connection(&self, door: &'static str) -> ConnectionGuard {
-        let door = DOORS.iter().position(|known| *known == door).unwrap_or(0);
+        let door = place_of(door);
         if let Some(count) = self.0.connections.get(door) {
             count.fetch_add(1, Relaxed);
         }
         ConnectionGuard { broker: self.clone(), door }
+    }
+
+    /// Counts publishes of a door that failed where its protocol has no answer to tell it.
+    pub fn count_unreported(&self, door: &'static str, publishes: u64) {
+        if let Some(count) = self.0.unreported.get(place_of(door)) {
+            count.fetch_add(publishes, Relaxed);
+        }
+    }
+
+    /// The highest number any message of the broker has had. What is published from now on has a
+    /// higher one: this is the position of a reader that begins now, see [`Op::ReadAfter`].
+    pub fn last_number(&self) -> u64 {
+        self.0.journal.last_number()
     }
 
     /// The process now.
@@ -325,11 +436,8 @@ impl Broker {
             memory_bytes: self.0.memory.resident(),
             memory_limit_bytes: self.0.memory.limit(),
             store: self.0.journal.figures(),
-            connections: DOORS
-                .iter()
-                .zip(&self.0.connections)
-                .map(|(door, count)| (*door, count.load(Relaxed)))
-                .collect(),
+            connections: by_door(&self.0.connections),
+            unreported: by_door(&self.0.unreported),
         }
     }
 
@@ -361,6 +469,11 @@ impl TopicHandle {
     /// Its name.
     pub fn name(&self) -> &TopicName {
         &self.entry.definition.name
+    }
+
+    /// What defined it when the address was learnt.
+    pub fn definition(&self) -> &Arc<TopicDefinition> {
+        &self.entry.definition
     }
 
     /// Its kind.
@@ -398,21 +511,24 @@ impl TopicHandle {
     fn check(&self, op: &Op) -> Result<(), BrokerError> {
         let (rights, items) = match op {
             Op::Publish { messages, .. } => (Rights::WRITE, messages.len()),
+            Op::PublishCopies(_) | Op::Transfer { .. } => (Rights::WRITE, 0),
             Op::Receive { .. } | Op::Find { .. } | Op::Peek { .. } | Op::List { .. } => {
                 (Rights::READ, 0)
             }
-            Op::Counts { .. } | Op::Read { .. } => (Rights::READ, 0),
+            Op::Counts { .. } | Op::Read { .. } | Op::Watch { .. } => (Rights::READ, 0),
+            Op::ReadAfter { want: Want::Oldest(max), .. } => (Rights::READ, *max),
+            Op::ReadAfter { want: Want::Newest, .. } => (Rights::READ, 1),
             Op::Ack(named) => (Rights::READ, named.len()),
             Op::Nack(named) => (Rights::READ, named.len()),
             Op::Extend(named) => (Rights::READ, named.len()),
             Op::Delete { ids, .. } => (Rights::CLEAR, ids.len()),
-            Op::Purge { .. } => (Rights::CLEAR, 0),
+            Op::Purge { .. } | Op::Clear { .. } => (Rights::CLEAR, 0),
             Op::Redrive { .. } => (Rights::WRITE, 0),
         };
         self.need(rights)?;
         let limit = self.limits.batch_max;
         if items > limit {
-            Err(BrokerError::TooMany { what: "items in one batch", limit })
+            Err(BrokerError::TooMany { what: BrokerError::BATCH, limit })
         } else {
             Ok(())
         }
@@ -434,11 +550,22 @@ impl TopicHandle {
     ///
     /// Errors: `Unavailable` when the topic died with the op; refusals are in the reply.
     pub async fn ask(&self, op: Op) -> Result<Reply, BrokerError> {
+        let replies = self.ask_all(vec![op]).await?;
+        replies.into_iter().next().ok_or(BrokerError::Unavailable)
+    }
+
+    /// Sends ops and waits for a reply to each.
+    pub fn ask_all(&self, ops: Vec<Op>) -> Asked {
         let (home, answer) = oneshot::channel();
-        self.submit(Job::new(vec![Slot::Op(op)], Home::Once(home), 0));
-        match answer.await.ok().and_then(|slots| slots.into_iter().next()) {
-            Some(Slot::Reply(reply)) => Ok(reply),
-            Some(Slot::Op(_)) | None => Err(BrokerError::Unavailable),
+        let slots = ops.into_iter().map(Slot::Op).collect();
+        self.submit(Job::new(slots, Home::Once(home), 0));
+        Asked { answer, topic: self.entry.addr.clone() }
+    }
+
+    /// Takes back what was handed out and reached nobody: to where it was, as if nothing had been.
+    pub fn take_back(&self, receipts: Vec<Receipt>) {
+        if !receipts.is_empty() {
+            self.entry.addr.do_send(Unread(receipts));
         }
     }
 
@@ -454,6 +581,16 @@ impl TopicHandle {
         self.need(Rights::READ)?;
         let subscribe = Subscribe { position, format, slow };
         self.entry.addr.send(subscribe).await.unwrap_or(Err(BrokerError::Unavailable))
+    }
+
+    /// Counts the caller as a consumer of a queue (`None`: `default`) for as long as the guard lives.
+    ///
+    /// Errors: `NotAllowed`, `Refused(QueueNotFound)`, `TopicNotFound`, `Unavailable`.
+    pub async fn consume(&self, queue: Option<QueueName>) -> Result<Consumer, BrokerError> {
+        self.need(Rights::READ)?;
+        let answer = self.entry.addr.send(Consume(queue)).await;
+        let queue = answer.unwrap_or(Err(BrokerError::Unavailable))?;
+        Ok(Consumer { topic: self.entry.addr.clone(), queue })
     }
 
     /// The topic has a queue of that name. A topic that does not answer has none.

@@ -22,6 +22,21 @@ pub enum Named {
         /// The public id.
         id: MessageId,
     },
+    /// By where it came into the world, whatever its state.
+    Origin {
+        /// The queue's number; `None`: the one that holds it, if it is lone.
+        queue: Option<u32>,
+        /// What tells the message from others.
+        origin: Origin,
+    },
+    /// By its id in a queue (`None`: `default`), whatever its state there: an ack removes it, a nack
+    /// gives it back or ends its delay.
+    Anywhere {
+        /// The queue.
+        queue: Option<QueueName>,
+        /// The public id.
+        id: MessageId,
+    },
 }
 
 /// One verb for one topic. A queue of `None` is the one named `default`.
@@ -35,6 +50,9 @@ pub enum Op {
         /// In order; at most `limits.batch_max`.
         messages: Vec<NewMessage>,
     },
+    /// Publishes an independent message into each queue that takes it, all or nothing; its own id and
+    /// dedup key are not looked at. Reply: [`Reply::Copies`].
+    PublishCopies(NewMessage),
     /// Hands out messages. Reply: [`Reply::Delivered`]; empty when there are none (after the wait).
     Receive {
         /// From which queue.
@@ -80,7 +98,7 @@ pub enum Op {
         /// Which state.
         state: State,
         /// Where the page before ended.
-        after: Option<u64>,
+        after: Option<u128>,
         /// How many.
         max: usize,
     },
@@ -88,6 +106,20 @@ pub enum Op {
     Purge {
         /// Which queue.
         queue: Option<QueueName>,
+    },
+    /// Removes what waits and what is in flight. Reply: [`Reply::Counted`].
+    Clear {
+        /// Which queue.
+        queue: Option<QueueName>,
+    },
+    /// Waits for the queue to have a ready message, and takes nothing. Reply: [`Reply::Ready`]: true
+    /// as soon as there is one, false after the wait. Everybody who watches is told of it; given up
+    /// when nobody waits for the reply any more.
+    Watch {
+        /// Which queue.
+        queue: Option<QueueName>,
+        /// How long.
+        wait: Duration,
     },
     /// Dead letters back to work. Reply: [`Reply::Counted`].
     Redrive {
@@ -98,10 +130,36 @@ pub enum Op {
         /// Into which queue of the topic; `None`: the same.
         to: Option<QueueName>,
     },
+    /// Ready messages to the back of another queue, of this topic or another; see
+    /// [`Broker::transfer`](super::Broker::transfer). Reply: [`Reply::Counted`].
+    Transfer {
+        /// Whose messages.
+        queue: Option<QueueName>,
+        /// Which of them.
+        selection: Selection,
+        /// Where to.
+        to: Target,
+    },
     /// Counts and totals. Reply: [`Reply::Figures`].
     Counts {
         /// Of which queue.
         queue: Option<QueueName>,
+    },
+    /// Reads what came behind a number of the whole broker, and takes nothing. Reply:
+    /// [`Reply::Passed`].
+    ///
+    /// A reading that has used up its bytes ends the job: the ops behind it come back undone, to be
+    /// sent again when what was read has been passed on.
+    ReadAfter {
+        /// Which queue of a broker topic; a pubsub topic has its history.
+        queue: Option<QueueName>,
+        /// Behind which number. `None`: where the reading before it in the same job ended.
+        after: Option<u64>,
+        /// Which messages.
+        want: Want,
+        /// Bytes of bodies that this reading and those that follow it in the job may take; the first
+        /// message always is.
+        bytes_max: usize,
     },
     /// Reads the history of a pubsub topic. Reply: [`Reply::Read`].
     Read {
@@ -117,6 +175,8 @@ pub enum Op {
 pub enum Reply {
     /// One result per message; sent when it is as durable as the topic's level says.
     Published(Vec<Result<Placed, BrokerError>>),
+    /// One for each queue that took the message, in the order of the topic's queues.
+    Copies(Vec<PlacedCopy>),
     /// The messages; none is an answer.
     Delivered(Vec<Delivery>),
     /// One result per item.
@@ -129,10 +189,21 @@ pub enum Reply {
     Listed(Page),
     /// How many messages it touched.
     Counted(u64),
+    /// Something can be received.
+    Ready(bool),
     /// Counts and totals.
     Figures(Box<QueueFigures>),
     /// History.
     Read(ReadBatch),
+    /// What a reader without a claim was shown.
+    Passed {
+        /// Ascending by their numbers.
+        messages: Vec<Message>,
+        /// Where the reader is now.
+        position: u64,
+        /// The bytes were used up; there is more.
+        cut: bool,
+    },
     /// The whole op was refused.
     Failed(BrokerError),
 }
@@ -144,6 +215,17 @@ pub enum Slot {
     Op(Op),
     /// Done.
     Reply(Reply),
+}
+
+impl Slot {
+    /// Of all that is handed out in these.
+    pub fn receipts(slots: &[Slot]) -> Vec<Receipt> {
+        let delivered = slots.iter().filter_map(|slot| match slot {
+            Slot::Reply(Reply::Delivered(deliveries)) => Some(deliveries),
+            Slot::Reply(_) | Slot::Op(_) => None,
+        });
+        delivered.flatten().filter_map(|delivery| delivery.receipt).collect()
+    }
 }
 
 /// Where a job goes when it is answered.
@@ -161,6 +243,14 @@ impl Home {
         match self {
             Home::Channel(sender) => sender.is_closed(),
             Home::Once(sender) => sender.is_closed(),
+        }
+    }
+
+    /// Returns when the session is gone.
+    pub async fn closed(&mut self) {
+        match self {
+            Home::Channel(sender) => sender.closed().await,
+            Home::Once(sender) => sender.closed().await,
         }
     }
 }
@@ -191,19 +281,29 @@ impl Job {
         self.home.as_ref().is_none_or(Home::is_closed)
     }
 
-    /// Sends it home.
-    pub fn finish(mut self) {
-        self.go_home();
+    /// Returns when nobody waits for it any more.
+    pub async fn abandoned(&mut self) {
+        if let Some(home) = &mut self.home {
+            home.closed().await;
+        }
     }
 
-    fn go_home(&mut self) {
+    /// Sends it home; answers what was handed out to nobody, since the session is gone.
+    pub fn finish(mut self) -> Vec<Receipt> {
+        self.go_home()
+    }
+
+    fn go_home(&mut self) -> Vec<Receipt> {
         let slots = std::mem::take(&mut self.slots);
-        match self.home.take() {
-            // A session that is gone needs no answer; one that is there kept room for it.
-            Some(Home::Channel(sender)) => drop(sender.try_send((self.tag, slots))),
-            Some(Home::Once(sender)) => drop(sender.send(slots)),
-            None => (),
-        }
+        let unread = match self.home.take() {
+            // A session that is there kept room for it.
+            Some(Home::Channel(sender)) => {
+                sender.try_send((self.tag, slots)).err().map(|unread| unread.into_inner().1)
+            }
+            Some(Home::Once(sender)) => sender.send(slots).err(),
+            None => None,
+        };
+        Slot::receipts(&unread.unwrap_or_default())
     }
 
     /// Answers everything that is not answered with one error.
@@ -235,6 +335,11 @@ impl Drop for Job {
 #[rtype(result = "()")]
 pub struct Settle;
 
+/// To a topic: the sessions that these deliveries were meant for are gone.
+#[derive(Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct Unread(pub Vec<Receipt>);
+
 /// To a topic: attach a subscriber.
 #[derive(Debug, ActixMessage)]
 #[rtype(result = "Result<Subscription, BrokerError>")]
@@ -257,6 +362,17 @@ pub struct Drained(pub u64);
 #[rtype(result = "()")]
 pub struct Unsubscribe(pub u64);
 
+/// To a topic: a connection consumes a queue from now on (`None`: `default`), until [`Unconsume`].
+/// Answers with the queue's number.
+#[derive(Debug, ActixMessage)]
+#[rtype(result = "Result<u32, BrokerError>")]
+pub struct Consume(pub Option<QueueName>);
+
+/// To a topic: a consumer of the queue with this number is gone.
+#[derive(Debug, ActixMessage)]
+#[rtype(result = "()")]
+pub struct Unconsume(pub u32);
+
 /// To a topic: tell about yourself.
 #[derive(Debug, ActixMessage)]
 #[rtype(result = "Result<TopicFigures, BrokerError>")]
@@ -275,6 +391,8 @@ pub struct TopicFigures {
     pub lagging: usize,
     /// Receivers that wait.
     pub waiters: usize,
+    /// Messages published since the start, whoever took them.
+    pub published: u64,
     /// Messages pushed to subscribers.
     pub pushed: u64,
     /// Messages subscribers did not get because they were too slow.
@@ -307,15 +425,18 @@ pub struct Adopt(pub Vec<Leaving>);
 #[rtype(result = "()")]
 pub struct Departed(pub Vec<Leaving>);
 
+/// A queue that is to be added, and where its dead letters go.
+pub type NewQueue = (QueueDefinition, Option<Target>);
+
 /// A change of a topic's shape; one at a time, through the registry.
 #[derive(Debug)]
 pub enum Change {
     /// Answers when the definition is durable.
     Settle,
-    /// Adds a queue.
-    AddQueue(Box<QueueDefinition>, Option<u32>),
-    /// Changes a queue's settings; the number is that of its dead-letter target.
-    SetQueue(u32, Box<QueuePolicy>, Option<u32>),
+    /// Adds queues, with where their dead letters go: all of them, or none.
+    AddQueues(Vec<NewQueue>),
+    /// Changes a queue's settings, and where its dead letters go.
+    SetQueue(u32, Box<QueuePolicy>, Option<Target>),
     /// Removes a queue.
     DropQueue(u32),
     /// Changes the topic's settings.
@@ -331,6 +452,16 @@ pub enum Change {
 #[rtype(result = "Result<(), BrokerError>")]
 pub struct Reshape(pub Change);
 
+/// To a topic, from the registry: give a queue away with its messages.
+#[derive(Debug, ActixMessage)]
+#[rtype(result = "Result<Box<Detached>, BrokerError>")]
+pub struct Detach(pub u32);
+
+/// To a topic, from the registry: take a queue that was detached. It comes back when it is refused.
+#[derive(Debug, ActixMessage)]
+#[rtype(result = "Result<(), (BrokerError, Option<Box<Detached>>)>")]
+pub struct Attach(pub Box<Detached>);
+
 /// A running topic, as the registry knows it.
 #[derive(Debug, Clone)]
 pub struct TopicEntry {
@@ -340,6 +471,8 @@ pub struct TopicEntry {
     pub definition: Arc<TopicDefinition>,
     /// Set when the topic is deleted; whoever keeps the address asks the registry again.
     pub gone: Arc<std::sync::atomic::AtomicBool>,
+    /// How many messages it has that came into the world in other topics.
+    pub strangers: Arc<std::sync::atomic::AtomicU64>,
 }
 
 /// To the registry: the topic of that name.
@@ -377,11 +510,21 @@ pub struct CreateTopic(pub NewTopic);
 #[rtype(result = "Result<(), BrokerError>")]
 pub struct DeleteTopic(pub TopicName);
 
-/// To the registry: add a queue to a topic.
+/// To the registry: change a topic's settings.
 #[derive(Debug, ActixMessage)]
 #[rtype(result = "Result<(), BrokerError>")]
+pub struct ChangeTopic(pub TopicName, pub TopicPolicy);
+
+/// To the registry: remove a topic; its global queues stay and belong to no topic then.
+#[derive(Debug, ActixMessage)]
+#[rtype(result = "Result<(), BrokerError>")]
+pub struct DissolveTopic(pub TopicName);
+
+/// To the registry: add a queue to a topic.
+#[derive(Debug, ActixMessage)]
+#[rtype(result = "Result<Arc<QueueDefinition>, BrokerError>")]
 pub struct CreateQueue {
-    /// The topic.
+    /// The topic; [`TopicName::unattached`] is made when it is needed.
     pub topic: TopicName,
     /// The new queue's name.
     pub queue: QueueName,
@@ -389,14 +532,70 @@ pub struct CreateQueue {
     pub policy: QueuePolicy,
 }
 
+/// To the registry: add several queues to a topic, all of them or none.
+#[derive(Debug, ActixMessage)]
+#[rtype(result = "Result<(), BrokerError>")]
+pub struct CreateQueues {
+    /// The topic.
+    pub topic: TopicName,
+    /// The new queues with their settings.
+    pub queues: Vec<(QueueName, QueuePolicy)>,
+}
+
 /// To the registry: remove a queue of a topic.
 #[derive(Debug, ActixMessage)]
 #[rtype(result = "Result<(), BrokerError>")]
 pub struct DeleteQueue {
-    /// The topic.
-    pub topic: TopicName,
+    /// The queue's number.
+    pub queue: u32,
+}
+
+/// To the registry: change a queue's settings, or the topic it belongs to, or both.
+#[derive(Debug, Clone, ActixMessage)]
+#[rtype(result = "Result<Arc<QueueDefinition>, BrokerError>")]
+pub struct AlterQueue {
+    /// The queue's number: whoever asked for the queue may have been overtaken by another change.
+    pub queue: u32,
+    /// The topic it shall belong to; its messages and deliveries go with it.
+    pub to: Option<TopicName>,
+    /// All its settings.
+    pub policy: Option<QueuePolicy>,
+}
+
+/// To the registry: a queue and its topic.
+#[derive(Debug, Clone, ActixMessage)]
+#[rtype(result = "Result<(TopicEntry, Arc<QueueDefinition>), BrokerError>")]
+pub struct FindQueue {
+    /// The topic; `None`: whichever has the global queue of that name.
+    pub topic: Option<TopicName>,
     /// The queue.
     pub queue: QueueName,
+}
+
+/// To the registry: all queues with their topics, in no order.
+#[derive(Debug, ActixMessage)]
+#[rtype(result = "Vec<(TopicEntry, Arc<QueueDefinition>)>")]
+pub struct ListQueues;
+
+/// To the registry: where a message may be that came into the world there. The likeliest first, each
+/// with the queue that is meant (`None`: a lone message, wherever it is).
+#[derive(Debug, ActixMessage)]
+#[rtype(result = "Vec<(TopicEntry, Option<u32>)>")]
+pub struct WhereIs {
+    /// The queue in which it was seen, for one that is not lone.
+    pub queue: Option<u32>,
+    /// What tells it from others.
+    pub origin: Origin,
+}
+
+/// To the registry: what a topic must know of a queue to send it messages, if it may.
+#[derive(Debug, ActixMessage)]
+#[rtype(result = "Result<(TopicEntry, Target), BrokerError>")]
+pub struct FindTarget {
+    /// The topic that sends.
+    pub from: TopicName,
+    /// The queue.
+    pub to: QueueAddress,
 }
 
 /// To the registry: stop all topics in order.

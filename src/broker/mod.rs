@@ -4,6 +4,7 @@
 //! checks of passwords. Never knows bytes on a wire or what a client's reply looks like.
 
 pub mod clock;
+mod directory;
 pub mod doorkeeper;
 pub mod error;
 pub mod handle;
@@ -17,7 +18,8 @@ pub mod waiters;
 
 pub use crate::engine::QueueFigures;
 pub use error::BrokerError;
-pub use handle::{Broker, BrokerState, Caller, ConnectionGuard, DefaultLevels, TopicHandle};
+pub use handle::TopicHandle;
+pub use handle::{Asked, Broker, BrokerState, Caller, ConnectionGuard, Consumer, DefaultLevels};
 pub use messages::*;
 pub use subscribers::{PushFormat, SlowPolicy, Subscription};
 
@@ -32,7 +34,7 @@ pub struct Limits {
     pub batch_max: usize,
     /// Most bytes of bodies of one receive.
     pub receive_bytes_max: usize,
-    /// Most receivers waiting at one topic.
+    /// Most receivers and watchers waiting at one topic.
     pub waiters_max: usize,
     /// Chunks one subscriber may be behind before it counts as lagging.
     pub subscriber_chunks: usize,

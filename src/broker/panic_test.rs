@@ -53,19 +53,22 @@ impl Engine for Fragile {
         fn delete(&mut self, now: Timestamp, queue: u32, ids: Vec<MessageId>) -> Answer<Each<()>>;
         fn find(&mut self, queue: u32, id: MessageId) -> Answer<Whole<View>>;
         fn peek(&mut self, queue: u32, end: End, max: usize) -> Answer<Whole<Vec<View>>>;
-        fn list(&mut self, queue: u32, state: State, after: Option<u64>, max: usize) -> Answer<Whole<Page>>;
+        fn list(&mut self, queue: u32, state: State, after: Option<u128>, max: usize) -> Answer<Whole<Page>>;
         fn purge(&mut self, now: Timestamp, queue: u32) -> Answer<Whole<u64>>;
+        fn clear(&mut self, now: Timestamp, queue: u32) -> Answer<Whole<u64>>;
         fn redrive(&mut self, now: Timestamp, queue: u32, selection: Selection, to: Option<u32>) -> Answer<Whole<u64>>;
-        fn transfer(&mut self, now: Timestamp, queue: u32, selection: Selection, to: u32) -> Answer<Whole<u64>>;
+        fn transfer(&mut self, now: Timestamp, queue: u32, selection: Selection, to: Target) -> Answer<Whole<u64>>;
         fn counts(&mut self, queue: u32) -> Answer<Whole<QueueFigures>>;
         fn expire(&mut self, now: Timestamp) -> Advanced;
         fn read(&mut self, from: u64, max: usize, bytes_max: usize) -> Answer<Whole<ReadBatch>>;
+        fn read_after(&mut self, now: Timestamp, queue: u32, cursor: &mut Cursor, want: Want) -> Answer<Whole<Vec<Message>>>;
         fn resume(&mut self, now: Timestamp, position: Option<Position>) -> Answer<Whole<Start>>;
         fn add_queue(&mut self, definition: QueueDefinition) -> Answer<Whole<()>>;
-        fn set_queue(&mut self, queue: u32, policy: QueuePolicy, dead_letter: Option<u32>) -> Answer<Whole<()>>;
+        fn publish_copies(&mut self, now: Timestamp, message: NewMessage) -> Answer<Whole<Vec<PlacedCopy>>>;
+        fn set_queue(&mut self, now: Timestamp, queue: u32, policy: QueuePolicy, dead_letter: Option<Target>) -> Answer<Whole<()>>;
         fn drop_queue(&mut self, queue: u32) -> Answer<Whole<()>>;
         fn detach(&mut self, now: Timestamp, queue: u32) -> Answer<Whole<Box<Detached>>>;
-        fn attach(&mut self, now: Timestamp, detached: Box<Detached>) -> Answer<Whole<()>>;
+        fn attach(&mut self, now: Timestamp, detached: Box<Detached>) -> Result<Answer<Whole<()>>, Box<Detached>>;
         fn set_topic(&mut self, policy: TopicPolicy) -> Answer<Whole<()>>;
         fn drop_topic(&mut self) -> Answer<Whole<()>>;
         fn departures(&mut self) -> Vec<Leaving>;
@@ -77,6 +80,12 @@ impl Engine for Fragile {
 
     fn next_deadline(&self) -> Option<Timestamp> {
         self.0.next_deadline()
+    }
+    fn is_ready(&self, queue: u32) -> bool {
+        self.0.is_ready(queue)
+    }
+    fn strangers(&self) -> u64 {
+        self.0.strangers()
     }
     fn committed(&self) -> u64 {
         self.0.committed()
@@ -117,12 +126,22 @@ async fn broker(folder: &std::path::Path) -> Broker {
     let memory = Arc::new(MemoryBudget::new(1 << 20));
     let factory = FragileFactory(LocalFactory::new(journal.clone(), memory.clone(), clock::now));
     let limits = Arc::new(Limits::default());
-    let registry = Registry::new(Arc::new(factory), (0, 0), limits.clone()).start();
+    let registry = Registry::new(Arc::new(factory), (0, 0), limits.clone());
+    let directory = registry.version();
+    let registry = registry.start();
     let (doorkeeper, accounts) =
         Doorkeeper::start_with(Accounts::default(), journal.clone(), &AuthConfig::default());
     let levels = DefaultLevels { broker: Level::Sync, pubsub: Level::Async };
-    let broker =
-        Broker::new(Parts { registry, doorkeeper, accounts, limits, levels, journal, memory });
+    let broker = Broker::new(Parts {
+        registry,
+        doorkeeper,
+        accounts,
+        limits,
+        levels,
+        journal,
+        memory,
+        directory,
+    });
     broker.begin(Vec::new(), Vec::new()).await.unwrap();
     broker
 }

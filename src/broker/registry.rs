@@ -1,6 +1,12 @@
 //! The registry: name to topic address. It makes, supervises, lists and removes topics, and knows
-//! which topic has which queue. Sessions ask it once per connection and topic, never per message.
+//! which topic has which queue ([`Directory`]). Sessions ask it once per connection and topic, never
+//! per message.
+//!
+//! A queue changes its settings or its topic in one go: whoever asks for it meanwhile waits.
 
+mod queues;
+
+use super::directory::Directory;
 use super::messages::*;
 use super::topic::TopicActor;
 use super::{BrokerError, Limits, clock};
@@ -15,15 +21,21 @@ use rustc_hash::{FxHashMap, FxHasher};
 use std::{
     collections::BTreeMap,
     hash::{Hash, Hasher},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
 };
+use tokio::sync::oneshot;
 
 /// The actor that knows all topics.
 pub struct Registry {
     by_number: BTreeMap<u32, TopicEntry>,
     by_name: FxHashMap<TopicName, u32>,
-    /// Queue number to topic number and queue name.
-    queues: FxHashMap<u32, (u32, QueueName)>,
+    directory: Directory,
+    /// Queues that are being changed, and who waits for the end of it.
+    busy: FxHashMap<u32, Vec<oneshot::Sender<()>>>,
+    /// What arrived for them meanwhile.
+    parked: FxHashMap<u32, Vec<Leaving>>,
+    /// The settings of the topic of queues without one.
+    unattached: TopicPolicy,
     next_topic: u32,
     next_queue: u32,
     factory: Arc<dyn EngineFactory>,
@@ -39,7 +51,10 @@ impl Registry {
         Registry {
             by_number: BTreeMap::new(),
             by_name: FxHashMap::default(),
-            queues: FxHashMap::default(),
+            directory: Directory::default(),
+            busy: FxHashMap::default(),
+            parked: FxHashMap::default(),
+            unattached: TopicPolicy::default(),
             next_topic: numbers.0 + 1,
             next_queue: numbers.1 + 1,
             factory,
@@ -49,25 +64,38 @@ impl Registry {
         }
     }
 
+    /// Grows with every change of the directory of topics and queues.
+    pub fn version(&self) -> Arc<AtomicU64> {
+        self.directory.version()
+    }
+
     fn start_topic(&mut self, engine: Box<dyn Engine>, ctx: &mut Context<Self>) -> TopicEntry {
         let definition = Arc::new(engine.definition().clone());
         for queue in engine.queues() {
             self.next_queue = self.next_queue.max(queue.number + 1);
-            self.queues.insert(queue.number, (definition.number, queue.name));
+            let name = queue.name.clone();
+            if self.directory.put(Arc::new(queue), None).is_err() {
+                log::error!("topic {}: queue {name} has the name of another", definition.name);
+            }
         }
         self.next_topic = self.next_topic.max(definition.number + 1);
         let (factory, limits) = (self.factory.clone(), self.limits.clone());
+        let strangers = Arc::new(AtomicU64::new(engine.strangers()));
+        let seen = strangers.clone();
         let registry = ctx.address().downgrade();
         let mut hasher = FxHasher::default();
         definition.name.hash(&mut hasher);
         let at = hasher.finish() as usize % self.arbiters.len().max(1);
-        let topic =
-            move |_: &mut Context<TopicActor>| TopicActor::new(engine, factory, registry, limits);
+        let topic = move |_: &mut Context<TopicActor>| {
+            TopicActor::new(engine, factory, registry, limits, seen)
+        };
         let addr = match self.arbiters.get(at) {
             Some(arbiter) => Supervisor::start_in_arbiter(arbiter, topic),
             None => Supervisor::start(topic),
         };
-        let entry = TopicEntry { addr, definition: definition.clone(), gone: Arc::default() };
+        let entry =
+            TopicEntry { addr, definition: definition.clone(), gone: Arc::default(), strangers };
+        self.directory.touch();
         self.by_name.insert(definition.name.clone(), definition.number);
         self.by_number.insert(definition.number, entry.clone());
         entry
@@ -76,7 +104,13 @@ impl Registry {
     fn forget(&mut self, number: u32) -> Option<TopicEntry> {
         let entry = self.by_number.remove(&number)?;
         self.by_name.remove(&entry.definition.name);
-        self.queues.retain(|_, (topic, _)| *topic != number);
+        let own = self.directory.all().filter(|known| known.definition.topic == number);
+        let own: Vec<u32> = own.map(|known| known.definition.number).collect();
+        for queue in own {
+            self.directory.remove(queue);
+            self.repoint(queue);
+        }
+        self.directory.touch();
         entry.gone.store(true, std::sync::atomic::Ordering::Relaxed);
         Some(entry)
     }
@@ -88,42 +122,11 @@ impl Registry {
             .ok_or_else(|| BrokerError::TopicNotFound(name.clone()))
     }
 
-    /// The number of the queue that dead letters go to. Both topics must be stored or both in
-    /// memory, since a move is one record.
-    fn dead_letter(
-        &self,
-        policy: &QueuePolicy,
-        own: (&TopicName, Level, &[(QueueName, u32)]),
-    ) -> Result<Option<u32>, BrokerError> {
-        let Some(target) = &policy.dead_letter else { return Ok(None) };
-        let (name, level, siblings) = own;
-        if target.topic == *name
-            && let Some((_, number)) = siblings.iter().find(|(sibling, _)| *sibling == target.queue)
-        {
-            return Ok(Some(*number));
-        }
-        let entry = self.entry(&target.topic)?;
-        let stored = |level: Level| level != Level::Memory;
-        if stored(entry.definition.policy.durability) != stored(level) {
-            return Err(Refusal::OutOfBounds("dead_letter").into());
-        }
-        self.queue_number(entry.definition.number, &target.queue)
-            .map(Some)
-            .ok_or(Refusal::QueueNotFound.into())
-    }
-
-    fn queue_number(&self, topic: u32, name: &QueueName) -> Option<u32> {
-        self.queues
-            .iter()
-            .find(|(_, (of, queue))| *of == topic && queue == name)
-            .map(|(number, _)| *number)
-    }
-
     fn make(
         &mut self,
         new: NewTopic,
         ctx: &mut Context<Self>,
-    ) -> Result<(TopicEntry, Vec<Change>), BrokerError> {
+    ) -> Result<(TopicEntry, Vec<NewQueue>), BrokerError> {
         if self.stopping {
             return Err(BrokerError::Stopping);
         }
@@ -138,20 +141,6 @@ impl Registry {
         if new.kind == Kind::Pubsub && !new.queues.is_empty() {
             return Err(Refusal::WrongKind.into());
         }
-        let level = new.policy.durability;
-        let mut siblings: Vec<(QueueName, u32)> = Vec::with_capacity(new.queues.len());
-        for (at, (name, policy)) in (self.next_queue..).zip(&new.queues) {
-            policy.check().map_err(|_| Refusal::OutOfBounds("queue policy"))?;
-            if siblings.iter().any(|(sibling, _)| sibling == name) {
-                return Err(Refusal::QueueExists.into());
-            }
-            siblings.push((name.clone(), at));
-        }
-        let targets: Result<Vec<_>, _> = new
-            .queues
-            .iter()
-            .map(|(_, policy)| self.dead_letter(policy, (&new.name, level, &siblings)))
-            .collect();
         let created_at = clock::now();
         let definition = TopicDefinition {
             number: self.next_topic,
@@ -163,25 +152,10 @@ impl Registry {
             owner: new.owner,
             created_at,
         };
-        let topic = definition.number;
-        let changes = new
-            .queues
-            .into_iter()
-            .zip(&siblings)
-            .zip(targets?)
-            .map(|(((name, policy), (_, number)), target)| {
-                Change::AddQueue(
-                    Box::new(QueueDefinition { number: *number, topic, name, policy, created_at }),
-                    target,
-                )
-            })
-            .collect();
-        for (name, number) in siblings {
-            self.next_queue = number + 1;
-            self.queues.insert(number, (topic, name));
-        }
+        let own = (&definition.name, definition.number, definition.policy.durability);
+        let queues = self.enter_queues(own, created_at, new.queues)?;
         let entry = self.start_topic(self.factory.create(definition), ctx);
-        Ok((entry, changes))
+        Ok((entry, queues))
     }
 }
 
@@ -197,16 +171,19 @@ pub struct Begin {
     pub arbiters: Vec<ArbiterHandle>,
     /// Engines built from the store.
     pub loaded: Vec<Box<dyn Engine>>,
+    /// The settings of the topic of queues that belong to none.
+    pub unattached: TopicPolicy,
 }
 
 impl Handler<Begin> for Registry {
     type Result = ();
 
     fn handle(&mut self, begin: Begin, ctx: &mut Context<Self>) {
-        self.arbiters = begin.arbiters;
+        (self.arbiters, self.unattached) = (begin.arbiters, begin.unattached);
         for engine in begin.loaded {
             self.start_topic(engine, ctx);
         }
+        self.aim_all();
     }
 }
 
@@ -234,23 +211,54 @@ impl Handler<CreateTopic> for Registry {
     type Result = ResponseActFuture<Self, Result<TopicEntry, BrokerError>>;
 
     fn handle(&mut self, CreateTopic(new): CreateTopic, ctx: &mut Context<Self>) -> Self::Result {
-        let (entry, changes) = match self.make(new, ctx) {
+        let (entry, queues) = match self.make(new, ctx) {
             Ok(made) => made,
             Err(error) => return Box::pin(ready(Err(error))),
         };
         let addr = entry.addr.clone();
         let defining = async move {
-            for change in changes {
-                reshape(&addr, change).await?;
-            }
+            reshape(&addr, Change::AddQueues(queues)).await?;
             reshape(&addr, Change::Settle).await
         };
         Box::pin(defining.into_actor(self).map(move |defined, registry, _| match defined {
             Ok(()) => Ok(entry),
             Err(error) => {
                 registry.forget(entry.definition.number);
+                // Nothing of it shall be there after a restart.
+                entry.addr.do_send(Reshape(Change::Delete));
                 Err(error)
             }
+        }))
+    }
+}
+
+impl Handler<ChangeTopic> for Registry {
+    type Result = ResponseActFuture<Self, Result<(), BrokerError>>;
+
+    fn handle(
+        &mut self,
+        ChangeTopic(name, policy): ChangeTopic,
+        _: &mut Context<Self>,
+    ) -> Self::Result {
+        let checked = match (policy.check(), self.entry(&name)) {
+            (Err(_), _) => Err(Refusal::OutOfBounds("policy").into()),
+            (Ok(()), Err(error)) => Err(error),
+            (Ok(()), Ok(entry)) => Ok((entry.addr.clone(), entry.definition.number)),
+        };
+        let (addr, number) = match checked {
+            Ok(found) => found,
+            Err(error) => return Box::pin(ready(Err(error))),
+        };
+        let change = Change::SetTopic(Box::new(policy.clone()));
+        let changing = async move { reshape(&addr, change).await };
+        Box::pin(changing.into_actor(self).map(move |changed, registry, _| {
+            changed?;
+            if let Some(entry) = registry.by_number.get_mut(&number) {
+                let definition = TopicDefinition::clone(&entry.definition);
+                entry.definition = Arc::new(TopicDefinition { policy, ..definition });
+            }
+            registry.directory.touch();
+            Ok(())
         }))
     }
 }
@@ -270,77 +278,18 @@ impl Handler<DeleteTopic> for Registry {
     }
 }
 
-impl Handler<CreateQueue> for Registry {
-    type Result = ResponseActFuture<Self, Result<(), BrokerError>>;
-
-    fn handle(&mut self, new: CreateQueue, _: &mut Context<Self>) -> Self::Result {
-        let checked = (|| {
-            new.policy.check().map_err(|_| Refusal::OutOfBounds("queue policy"))?;
-            let entry = self.entry(&new.topic)?.clone();
-            if self.queue_number(entry.definition.number, &new.queue).is_some() {
-                return Err(Refusal::QueueExists.into());
-            }
-            let level = entry.definition.policy.durability;
-            let own = [(new.queue.clone(), self.next_queue)];
-            let target = self.dead_letter(&new.policy, (&new.topic, level, &own))?;
-            Ok::<_, BrokerError>((entry, target))
-        })();
-        let (entry, target) = match checked {
-            Ok(checked) => checked,
-            Err(error) => return Box::pin(ready(Err(error))),
-        };
-        let number = self.next_queue;
-        self.next_queue += 1;
-        let topic = entry.definition.number;
-        self.queues.insert(number, (topic, new.queue.clone()));
-        let definition = QueueDefinition {
-            number,
-            topic,
-            name: new.queue,
-            policy: new.policy,
-            created_at: clock::now(),
-        };
-        let adding = async move {
-            reshape(&entry.addr, Change::AddQueue(Box::new(definition), target)).await
-        };
-        Box::pin(adding.into_actor(self).map(move |added, registry, _| {
-            if added.is_err() {
-                registry.queues.remove(&number);
-            }
-            added
-        }))
-    }
-}
-
-impl Handler<DeleteQueue> for Registry {
-    type Result = ResponseActFuture<Self, Result<(), BrokerError>>;
-
-    fn handle(&mut self, gone: DeleteQueue, _: &mut Context<Self>) -> Self::Result {
-        let found = self.entry(&gone.topic).cloned().and_then(|entry| {
-            match self.queue_number(entry.definition.number, &gone.queue) {
-                Some(number) => Ok((entry, number)),
-                None => Err(Refusal::QueueNotFound.into()),
-            }
-        });
-        let (entry, number) = match found {
-            Ok(found) => found,
-            Err(error) => return Box::pin(ready(Err(error))),
-        };
-        self.queues.remove(&number);
-        Box::pin(
-            async move { reshape(&entry.addr, Change::DropQueue(number)).await }.into_actor(self),
-        )
-    }
-}
-
 impl Handler<Departed> for Registry {
     type Result = ();
 
     fn handle(&mut self, Departed(leaving): Departed, _: &mut Context<Self>) {
         let mut by_topic: BTreeMap<u32, Vec<Leaving>> = BTreeMap::new();
         for message in leaving {
-            match self.queues.get(&message.to_queue) {
-                Some((topic, _)) => by_topic.entry(*topic).or_default().push(message),
+            let queue = message.to_queue;
+            match self.directory.get(queue) {
+                Some(_) if self.busy.contains_key(&queue) => {
+                    self.parked.entry(queue).or_default().push(message);
+                }
+                Some(known) => by_topic.entry(known.definition.topic).or_default().push(message),
                 None => log::warn!("message {} left for a queue that is gone", message.message.id),
             }
         }

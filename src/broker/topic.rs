@@ -11,20 +11,27 @@
 use super::messages::*;
 use super::registry::Registry;
 use super::subscribers::{Ended, PushSource, Round, Subscribers, Want};
-use super::waiters::Waiters;
+use super::waiters::{Waiters, What};
 use super::{BrokerError, Limits, clock};
-use crate::engine::{Answer, Each, Engine, EngineError, EngineFactory, Start, Whole};
+use crate::engine::{Answer, Each, Engine, EngineError, EngineFactory, QueueFigures};
+use crate::engine::{Start, Whole};
 use crate::queue::*;
 use actix::{
-    Actor, ActorContext, ActorFuture, ActorFutureExt, AsyncContext, Context, Handler,
+    Actor, ActorContext, ActorFuture, ActorFutureExt, Addr, AsyncContext, Context, Handler,
     ResponseActFuture, ResponseFuture, Running, Supervised, WeakAddr, WrapFuture,
 };
 use futures_util::{FutureExt, future::LocalBoxFuture};
+use rustc_hash::FxHashMap;
 use std::{
+    cell::Cell,
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::Arc,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::Poll,
 };
 use tokio::sync::oneshot;
@@ -58,12 +65,18 @@ pub struct TopicActor {
     factory: Arc<dyn EngineFactory>,
     registry: WeakAddr<Registry>,
     limits: Arc<Limits>,
+    /// How many messages of other topics are here, for all to see.
+    strangers: Arc<AtomicU64>,
     subscribers: Subscribers,
     waiters: Waiters,
+    /// How many connections consume a queue, by its number.
+    consumers: FxHashMap<u32, u64>,
     /// Something became ready since the waiters were served.
     ready: bool,
     /// Jobs since the last yield.
     work: usize,
+    /// Messages published since the start; also in the hands of answers that are still to come.
+    published: Rc<Cell<u64>>,
     /// Bytes published since the start, to measure how far a subscriber lags.
     pushed_bytes: u64,
     failures: VecDeque<Timestamp>,
@@ -74,6 +87,8 @@ pub struct TopicActor {
 enum Outcome {
     Now(Reply),
     Later(LocalBoxFuture<'static, Reply>),
+    /// One that will be when there is something; given up when nobody waits for it any more.
+    Awaited(LocalBoxFuture<'static, Reply>),
 }
 
 impl Outcome {
@@ -119,6 +134,7 @@ impl TopicActor {
         factory: Arc<dyn EngineFactory>,
         registry: WeakAddr<Registry>,
         limits: Arc<Limits>,
+        strangers: Arc<AtomicU64>,
     ) -> Self {
         let definition = Arc::new(engine.definition().clone());
         let source = PushSource { topic: definition.name.clone(), epoch: definition.epoch };
@@ -128,10 +144,13 @@ impl TopicActor {
             factory,
             registry,
             limits,
+            strangers,
             subscribers: Subscribers::new(source),
             waiters: Waiters::default(),
+            consumers: FxHashMap::default(),
             ready: false,
             work: 0,
+            published: Rc::default(),
             pushed_bytes: 0,
             failures: VecDeque::new(),
             restarts: 0,
@@ -247,8 +266,14 @@ impl TopicActor {
     }
 
     /// Does one op. `abandoned`: nobody waits for the reply, so nothing is handed out.
-    fn perform(&mut self, now: Timestamp, op: Op, abandoned: bool) -> Outcome {
-        match self.try_perform(now, op, abandoned) {
+    fn perform(
+        &mut self,
+        now: Timestamp,
+        op: Op,
+        abandoned: bool,
+        reader: &mut Option<Cursor>,
+    ) -> Outcome {
+        match self.try_perform(now, op, abandoned, reader) {
             Ok(outcome) => outcome,
             Err(error) => Outcome::Now(Reply::Failed(error)),
         }
@@ -259,12 +284,13 @@ impl TopicActor {
         now: Timestamp,
         op: Op,
         abandoned: bool,
+        reader: &mut Option<Cursor>,
     ) -> Result<Outcome, BrokerError> {
         // The phase is taken out so that engine and actor can be used side by side.
         self.engine()?;
         let mut phase = std::mem::replace(&mut self.phase, Phase::Rebuilding);
         let outcome = match &mut phase {
-            Phase::Running(engine) => self.with_engine(engine.as_mut(), now, op, abandoned),
+            Phase::Running(engine) => self.with_engine(engine.as_mut(), now, op, abandoned, reader),
             Phase::Rebuilding | Phase::Failed | Phase::Closing { .. } => {
                 Err(BrokerError::Unavailable)
             }
@@ -279,6 +305,7 @@ impl TopicActor {
         now: Timestamp,
         op: Op,
         abandoned: bool,
+        reader: &mut Option<Cursor>,
     ) -> Result<Outcome, BrokerError> {
         Ok(match op {
             Op::Publish { to, messages } => {
@@ -288,6 +315,14 @@ impl TopicActor {
                 };
                 self.ready = true;
                 self.publish(engine, now, to, messages)
+            }
+            Op::PublishCopies(message) => {
+                let (size, limit) = (message.body.len(), self.limits.body_bytes_max);
+                if size > limit {
+                    return Err(BrokerError::TooLarge { size, limit });
+                }
+                self.ready = true;
+                Outcome::of(engine.publish_copies(now, message), whole(Reply::Copies))
             }
             Op::Receive { queue, request, wait } => {
                 if abandoned {
@@ -335,6 +370,17 @@ impl TopicActor {
                 let queue = self.queue(engine, queue.as_ref())?;
                 Outcome::of(engine.purge(now, queue), whole(Reply::Counted))
             }
+            Op::Clear { queue } => {
+                let queue = self.queue(engine, queue.as_ref())?;
+                Outcome::of(engine.clear(now, queue), whole(Reply::Counted))
+            }
+            Op::Watch { queue, wait } => {
+                let queue = self.queue(engine, queue.as_ref())?;
+                if engine.is_ready(queue) || abandoned || wait.is_zero() {
+                    return Ok(Outcome::Now(Reply::Ready(engine.is_ready(queue))));
+                }
+                return self.wait(queue, What::Notice, now.after(wait));
+            }
             Op::Redrive { queue, selection, to } => {
                 self.ready = true;
                 let queue = self.queue(engine, queue.as_ref())?;
@@ -344,12 +390,32 @@ impl TopicActor {
                 };
                 Outcome::of(engine.redrive(now, queue, selection, to), whole(Reply::Counted))
             }
+            Op::Transfer { queue, selection, to } => {
+                self.ready = true;
+                let queue = self.queue(engine, queue.as_ref())?;
+                Outcome::of(engine.transfer(now, queue, selection, to), whole(Reply::Counted))
+            }
             Op::Counts { queue } => {
                 let queue = self.queue(engine, queue.as_ref())?;
+                let consumers = self.consumers.get(&queue).copied().unwrap_or(0);
+                let waiting = self.waiters.receivers_at(queue) as u64;
                 Outcome::of(
                     engine.counts(queue),
-                    whole(|figures| Reply::Figures(Box::new(figures))),
+                    whole(move |figures| {
+                        Reply::Figures(Box::new(QueueFigures { consumers, waiting, ..figures }))
+                    }),
                 )
+            }
+            Op::ReadAfter { queue, after, want, bytes_max } => {
+                let queue = self.queue(engine, queue.as_ref())?;
+                if let Some(number) = after {
+                    let bytes_max = bytes_max.min(self.limits.receive_bytes_max);
+                    *reader = Some(Cursor::behind(number, bytes_max));
+                }
+                let cursor = reader.as_mut().ok_or(Refusal::OutOfBounds("after"))?;
+                let read = engine.read_after(now, queue, cursor, want);
+                let Cursor { number: position, cut, .. } = *cursor;
+                Outcome::of(read, whole(move |messages| Reply::Passed { messages, position, cut }))
             }
             Op::Read { from, max } => {
                 let (max, bytes_max) =
@@ -369,8 +435,15 @@ impl TopicActor {
         let limit = self.limits.body_bytes_max;
         self.pushed_bytes += messages.iter().map(|message| message.body.len() as u64).sum::<u64>();
         let listeners = !self.subscribers.is_empty();
+        let published = self.published.clone();
+        let count = move |results: &Each<Placed>| {
+            let taken = |placed: &&Placed| !placed.duplicate;
+            let count = results.iter().flatten().filter(taken).count();
+            published.set(published.get() + count as u64);
+        };
         if messages.iter().all(|message| message.body.len() <= limit) {
-            return Outcome::of(engine.publish(now, to, messages, listeners), |results| {
+            return Outcome::of(engine.publish(now, to, messages, listeners), move |results| {
+                count(&results);
                 Reply::Published(
                     results.into_iter().map(|result| result.map_err(BrokerError::from)).collect(),
                 )
@@ -382,7 +455,8 @@ impl TopicActor {
         };
         let places: Vec<_> = messages.iter().map(refuse).collect();
         let fitting = messages.into_iter().filter(|message| message.body.len() <= limit).collect();
-        Outcome::of(engine.publish(now, to, fitting, listeners), |results| {
+        Outcome::of(engine.publish(now, to, fitting, listeners), move |results| {
+            count(&results);
             Reply::Published(merge(results, places))
         })
     }
@@ -402,15 +476,22 @@ impl TopicActor {
         let Some(wait) = wait.filter(|_| empty) else {
             return Ok(Outcome::of(answer, whole(Reply::Delivered)));
         };
-        if self.waiters.len() >= self.limits.waiters_max {
-            return Err(BrokerError::TooMany {
-                what: "waiting receivers",
-                limit: self.limits.waiters_max,
-            });
-        }
+        self.wait(queue, What::Messages(request), now.after(wait))
+    }
+
+    /// Lets a receiver or a watcher wait.
+    fn wait(
+        &mut self,
+        queue: u32,
+        what: What,
+        deadline: Timestamp,
+    ) -> Result<Outcome, BrokerError> {
+        let limit = self.limits.waiters_max;
         let (to, reply) = oneshot::channel();
-        self.waiters.push(queue, request, now.after(wait), to);
-        Ok(Outcome::Later(Box::pin(async move {
+        if !self.waiters.push(queue, what, deadline, to, limit) {
+            return Err(BrokerError::TooMany { what: "waiting receivers", limit });
+        }
+        Ok(Outcome::Awaited(Box::pin(async move {
             reply.await.unwrap_or(Reply::Failed(BrokerError::Unavailable))
         })))
     }
@@ -428,9 +509,13 @@ impl TopicActor {
             let (named, rest) = split(item);
             let reference = match named {
                 Named::Receipt(receipt) => Ok(Reference::Receipt(receipt)),
+                Named::Origin { queue, origin } => Ok(Reference::Origin { queue, origin }),
                 Named::Id { queue, id } => {
                     self.queue(engine, queue.as_ref()).map(|queue| Reference::Id { queue, id })
                 }
+                Named::Anywhere { queue, id } => self
+                    .queue(engine, queue.as_ref())
+                    .map(|queue| Reference::Anywhere { queue, id }),
             };
             match reference {
                 Ok(reference) => {
@@ -443,16 +528,23 @@ impl TopicActor {
         (references, places)
     }
 
-    fn run(&mut self, job: &mut Job) -> Vec<(usize, LocalBoxFuture<'static, Reply>)> {
+    /// Does a job; answers the replies that are still to come, by slot, and whether each may be given up.
+    fn run(&mut self, job: &mut Job) -> Vec<(usize, LocalBoxFuture<'static, Reply>, bool)> {
         let now = clock::now();
         let abandoned = job.is_abandoned();
         let mut later = Vec::new();
+        let mut reader: Option<Cursor> = None;
         for (at, slot) in job.slots().iter_mut().enumerate() {
             if let Slot::Op(op) = slot {
                 let op = std::mem::replace(op, Op::Ack(Vec::new()));
-                match self.perform(now, op, abandoned) {
+                match self.perform(now, op, abandoned, &mut reader) {
                     Outcome::Now(reply) => *slot = Slot::Reply(reply),
-                    Outcome::Later(reply) => later.push((at, reply)),
+                    Outcome::Later(reply) => later.push((at, reply, false)),
+                    Outcome::Awaited(reply) => later.push((at, reply, true)),
+                }
+                // What is behind it goes back as it came.
+                if reader.is_some_and(|cursor| cursor.cut) {
+                    break;
                 }
             }
         }
@@ -462,16 +554,31 @@ impl TopicActor {
         later
     }
 
-    /// Hands ready messages to those who wait for them.
-    fn serve_waiters(&mut self, now: Timestamp) {
+    /// Takes back what was handed out to sessions that are gone.
+    fn take_back(&mut self, receipts: Vec<Receipt>, ctx: &mut Context<Self>) {
+        if receipts.is_empty() {
+            return;
+        }
+        self.guarded(ctx, |topic| {
+            if let Phase::Running(engine) = &mut topic.phase {
+                let now = clock::now();
+                give_back(engine.as_mut(), now, receipts);
+                engine.flush(now);
+                topic.ready = true;
+            }
+        });
+    }
+
+    /// Hands ready messages to those who wait for them, then tells of what is left.
+    fn serve_waiters(&mut self, now: Timestamp, own: &Addr<Self>) {
         self.waiters.expire(now);
         if !std::mem::take(&mut self.ready) || self.waiters.is_empty() {
             return;
         }
         let Phase::Running(engine) = &mut self.phase else { return };
         for queue in self.waiters.queues() {
-            while let Some(waiter) = self.waiters.pop(queue) {
-                match engine.receive(now, queue, waiter.request.clone()) {
+            while let Some((waiter, request)) = self.waiters.pop(queue) {
+                match engine.receive(now, queue, request) {
                     Answer::Now(Ok(deliveries)) if deliveries.is_empty() => {
                         self.waiters.put_back(queue, waiter);
                         break;
@@ -480,19 +587,26 @@ impl TopicActor {
                         if let Err(Reply::Delivered(unread)) =
                             waiter.to.send(whole(Reply::Delivered)(result))
                         {
-                            give_back(engine.as_mut(), now, &unread);
+                            give_back(engine.as_mut(), now, receipts(unread));
                             self.ready = true;
                         }
                     }
-                    Answer::Later(result) => drop(actix::spawn(async move {
-                        let reply = match result.await {
-                            Ok(result) => whole(Reply::Delivered)(result),
-                            Err(_) => Reply::Failed(BrokerError::Unavailable),
-                        };
-                        // The engine gives deliveries back whose receiver has gone.
-                        let _ = waiter.to.send(reply);
-                    })),
+                    Answer::Later(result) => {
+                        let own = own.clone();
+                        drop(actix::spawn(async move {
+                            let reply = match result.await {
+                                Ok(result) => whole(Reply::Delivered)(result),
+                                Err(_) => Reply::Failed(BrokerError::Unavailable),
+                            };
+                            if let Err(Reply::Delivered(unread)) = waiter.to.send(reply) {
+                                own.do_send(Unread(receipts(unread)));
+                            }
+                        }));
+                    }
                 }
+            }
+            if engine.is_ready(queue) {
+                self.waiters.tell(queue);
             }
         }
         engine.flush(now);
@@ -582,6 +696,8 @@ impl TopicActor {
     /// What follows everything: pushes, waiters, departures.
     fn end_turn(&mut self, ctx: &mut Context<Self>) {
         let now = clock::now();
+        // An address costs something, and a turn is short.
+        let own = (!self.waiters.is_empty()).then(|| ctx.address());
         self.guarded(ctx, |topic| {
             if let Phase::Running(engine) = &mut topic.phase
                 && engine.next_deadline().is_some_and(|deadline| deadline <= now)
@@ -589,7 +705,10 @@ impl TopicActor {
                 let advanced = engine.expire(now);
                 topic.ready |= advanced.ready;
             }
-            topic.serve_waiters(now);
+            match own {
+                Some(own) => topic.serve_waiters(now, &own),
+                None => topic.ready = false,
+            }
         });
         self.guarded_push(now, ctx);
         // Somebody who is joining has claimed what it has not been sent yet.
@@ -597,6 +716,9 @@ impl TopicActor {
             && let Phase::Running(engine) = &mut self.phase
         {
             engine.hold_from(self.subscribers.floor());
+        }
+        if let Phase::Running(engine) = &self.phase {
+            self.strangers.store(engine.strangers(), Relaxed);
         }
         let leaving = match &mut self.phase {
             Phase::Running(engine) => engine.departures(),
@@ -639,25 +761,33 @@ impl TopicActor {
     fn figures(&mut self) -> Result<TopicFigures, BrokerError> {
         let (definition, kind) = (self.definition.clone(), self.definition.kind);
         let engine = self.engine()?;
-        let mut queues = Vec::new();
-        let mut add = |name, policy, answer| {
+        let mut counted = Vec::new();
+        let mut add = |number, name, policy, answer| {
             if let Answer::Now(Ok(figures)) = answer {
-                queues.push((name, policy, figures));
+                counted.push((number, name, policy, figures));
             }
         };
         if kind == Kind::Pubsub {
-            add(QueueName::default_queue(), QueuePolicy::default(), engine.counts(0));
+            let name = QueueName::default_queue();
+            add(0, name, QueuePolicy::default(), engine.counts(0));
         }
         for queue in engine.queues() {
-            add(queue.name, queue.policy, engine.counts(queue.number));
+            add(queue.number, queue.name, queue.policy, engine.counts(queue.number));
         }
         let committed = engine.committed();
+        let whole = |(number, name, policy, figures)| {
+            let consumers = self.consumers.get(&number).copied().unwrap_or(0);
+            let waiting = self.waiters.receivers_at(number) as u64;
+            (name, policy, QueueFigures { consumers, waiting, ..figures })
+        };
+        let queues = counted.into_iter().map(whole).collect();
         Ok(TopicFigures {
             definition: TopicDefinition::clone(&definition),
             queues,
             subscribers: self.subscribers.count(),
             lagging: self.subscribers.lagging(),
             waiters: self.waiters.len(),
+            published: self.published.get(),
             pushed: self.subscribers.pushed,
             push_dropped: self.subscribers.dropped,
             subscribers_dropped: self.subscribers.disconnected,
@@ -667,13 +797,14 @@ impl TopicActor {
     }
 }
 
-fn give_back(engine: &mut dyn Engine, now: Timestamp, deliveries: &[Delivery]) {
-    let references: Vec<_> = deliveries
-        .iter()
-        .filter_map(|delivery| {
-            Some((Reference::Receipt(delivery.receipt?), Nack::Release { delay: None }))
-        })
-        .collect();
+fn receipts(deliveries: Vec<Delivery>) -> Vec<Receipt> {
+    deliveries.into_iter().filter_map(|delivery| delivery.receipt).collect()
+}
+
+/// To where they were, for others: what nobody got.
+fn give_back(engine: &mut dyn Engine, now: Timestamp, receipts: Vec<Receipt>) {
+    let unread = |receipt| (Reference::Receipt(receipt), Nack::Unread);
+    let references: Vec<_> = receipts.into_iter().map(unread).collect();
     if !references.is_empty() {
         drop(engine.nack(now, references));
     }
@@ -753,18 +884,37 @@ impl Handler<Job> for TopicActor {
     fn handle(&mut self, mut job: Job, ctx: &mut Context<Self>) {
         match self.guarded(ctx, |topic| topic.run(&mut job)) {
             None => job.fail(&BrokerError::Unavailable),
-            Some(later) if later.is_empty() => job.finish(),
-            Some(later) => drop(actix::spawn(async move {
-                for (at, reply) in later {
-                    let reply = reply.await;
-                    if let Some(slot) = job.slots().get_mut(at) {
-                        *slot = Slot::Reply(reply);
+            Some(later) if later.is_empty() => self.take_back(job.finish(), ctx),
+            Some(later) => drop(actix::spawn({
+                let topic = ctx.address();
+                async move {
+                    for (at, reply, may_be_given_up) in later {
+                        let reply = tokio::select! {
+                            biased;
+                            reply = reply => reply,
+                            // It leaves its place to others.
+                            () = job.abandoned(), if may_be_given_up => continue,
+                        };
+                        if let Some(slot) = job.slots().get_mut(at) {
+                            *slot = Slot::Reply(reply);
+                        }
+                    }
+                    let unread = job.finish();
+                    if !unread.is_empty() {
+                        topic.do_send(Unread(unread));
                     }
                 }
-                job.finish();
             })),
         }
         self.spend(ctx);
+    }
+}
+
+impl Handler<Unread> for TopicActor {
+    type Result = ();
+
+    fn handle(&mut self, Unread(receipts): Unread, ctx: &mut Context<Self>) {
+        self.take_back(receipts, ctx);
     }
 }
 
@@ -837,6 +987,38 @@ impl Handler<Unsubscribe> for TopicActor {
     }
 }
 
+impl Handler<Consume> for TopicActor {
+    type Result = Result<u32, BrokerError>;
+
+    fn handle(&mut self, Consume(name): Consume, ctx: &mut Context<Self>) -> Self::Result {
+        let number = self.guarded(ctx, |topic| {
+            topic.engine()?;
+            match &topic.phase {
+                Phase::Running(engine) => topic.queue(engine.as_ref(), name.as_ref()),
+                Phase::Rebuilding | Phase::Failed | Phase::Closing { .. } => {
+                    Err(BrokerError::Unavailable)
+                }
+            }
+        });
+        let number = number.unwrap_or(Err(BrokerError::Unavailable))?;
+        *self.consumers.entry(number).or_default() += 1;
+        Ok(number)
+    }
+}
+
+impl Handler<Unconsume> for TopicActor {
+    type Result = ();
+
+    fn handle(&mut self, Unconsume(queue): Unconsume, _: &mut Context<Self>) {
+        if let Some(count) = self.consumers.get_mut(&queue) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.consumers.remove(&queue);
+            }
+        }
+    }
+}
+
 impl Handler<Describe> for TopicActor {
     type Result = Result<TopicFigures, BrokerError>;
 
@@ -862,11 +1044,15 @@ impl Handler<Reshape> for TopicActor {
     type Result = ResponseFuture<Result<(), BrokerError>>;
 
     fn handle(&mut self, Reshape(change): Reshape, ctx: &mut Context<Self>) -> Self::Result {
+        let dropped = match &change {
+            Change::DropQueue(queue) => Some(*queue),
+            _ => None,
+        };
         let close = match change {
             Change::Delete => Some(true),
             Change::Stop => Some(false),
             Change::Settle
-            | Change::AddQueue(..)
+            | Change::AddQueues(_)
             | Change::SetQueue(..)
             | Change::DropQueue(_)
             | Change::SetTopic(_) => None,
@@ -877,38 +1063,96 @@ impl Handler<Reshape> for TopicActor {
             let answer = reshape(engine.as_mut(), now, change);
             engine.flush(now);
             topic.definition = Arc::new(topic.engine()?.definition().clone());
+            // A queue may hand out again.
+            topic.ready = true;
             Ok(answer)
         });
         if let Some(deleted) = close {
             self.close(deleted);
         }
-        Box::pin(async move {
-            match answer {
-                None => Err(BrokerError::Unavailable),
-                Some(Err(error)) => Err(error),
-                Some(Ok(answer)) => match answer.get().await {
-                    Some(result) => result.map_err(BrokerError::from),
-                    None => Err(BrokerError::Unavailable),
-                },
-            }
-        })
+        if let Some(queue) = dropped {
+            let gone = Reply::Failed(Refusal::QueueNotFound.into());
+            self.waiters.end_queue(queue, &gone);
+        }
+        Box::pin(settled(answer))
+    }
+}
+
+/// Waits for an answer that a verb gave, unless the verb panicked or refused.
+async fn settled<T>(
+    answer: Option<Result<Answer<Whole<T>>, BrokerError>>,
+) -> Result<T, BrokerError> {
+    match answer {
+        None => Err(BrokerError::Unavailable),
+        Some(Err(error)) => Err(error),
+        Some(Ok(answer)) => match answer.get().await {
+            Some(result) => result.map_err(BrokerError::from),
+            None => Err(BrokerError::Unavailable),
+        },
+    }
+}
+
+impl Handler<Detach> for TopicActor {
+    type Result = ResponseFuture<Result<Box<Detached>, BrokerError>>;
+
+    fn handle(&mut self, Detach(queue): Detach, ctx: &mut Context<Self>) -> Self::Result {
+        let answer = self.guarded(ctx, |topic| {
+            let now = clock::now();
+            let engine = topic.engine()?;
+            let answer = engine.detach(now, queue);
+            engine.flush(now);
+            Ok(answer)
+        });
+        // Who waits there is served by nobody any more.
+        self.waiters.end_queue(queue, &Reply::Failed(Refusal::QueueNotFound.into()));
+        Box::pin(settled(answer))
+    }
+}
+
+impl Handler<Attach> for TopicActor {
+    type Result = ResponseFuture<Result<(), (BrokerError, Option<Box<Detached>>)>>;
+
+    fn handle(&mut self, Attach(detached): Attach, ctx: &mut Context<Self>) -> Self::Result {
+        let mut parcel = Some(detached);
+        let answer = self.guarded(ctx, |topic| {
+            let now = clock::now();
+            let engine = topic.engine()?;
+            let attached = parcel.take().map(|detached| engine.attach(now, detached));
+            let answer = match attached {
+                Some(Ok(answer)) => answer,
+                Some(Err(back)) => {
+                    parcel = Some(back);
+                    return Err(Refusal::QueueExists.into());
+                }
+                None => return Err(BrokerError::Unavailable),
+            };
+            engine.flush(now);
+            Ok(answer)
+        });
+        self.ready = true;
+        Box::pin(async move { settled(answer).await.map_err(|error| (error, parcel)) })
     }
 }
 
 fn reshape(engine: &mut dyn Engine, now: Timestamp, change: Change) -> Answer<Whole<()>> {
     match change {
         Change::Settle => engine.barrier(),
-        Change::AddQueue(definition, dead_letter) => {
-            let (number, policy) = (definition.number, definition.policy.clone());
-            match engine.add_queue(*definition) {
-                Answer::Now(Err(error)) => Answer::Now(Err(error)),
-                Answer::Now(Ok(())) | Answer::Later(_) => {
-                    engine.set_queue(number, policy, dead_letter)
+        Change::AddQueues(queues) => {
+            let mut added = Vec::with_capacity(queues.len());
+            let mut last = Answer::Now(Ok(()));
+            for (definition, target) in queues {
+                added.push(definition.number);
+                last = add_queue(engine, now, definition, target);
+                if matches!(last, Answer::Now(Err(_))) {
+                    // In the same unit of the store: none of them was ever there.
+                    added.into_iter().for_each(|queue| drop(engine.drop_queue(queue)));
+                    break;
                 }
             }
+            last
         }
         Change::SetQueue(queue, policy, dead_letter) => {
-            engine.set_queue(queue, *policy, dead_letter)
+            engine.set_queue(now, queue, *policy, dead_letter)
         }
         Change::DropQueue(queue) => engine.drop_queue(queue),
         Change::SetTopic(policy) => engine.set_topic(*policy),
@@ -917,5 +1161,18 @@ fn reshape(engine: &mut dyn Engine, now: Timestamp, change: Change) -> Answer<Wh
             engine.close(now);
             engine.barrier()
         }
+    }
+}
+
+fn add_queue(
+    engine: &mut dyn Engine,
+    now: Timestamp,
+    definition: QueueDefinition,
+    target: Option<Target>,
+) -> Answer<Whole<()>> {
+    let (number, policy) = (definition.number, definition.policy.clone());
+    match engine.add_queue(definition) {
+        Answer::Now(Err(error)) => Answer::Now(Err(error)),
+        Answer::Now(Ok(())) | Answer::Later(_) => engine.set_queue(now, number, policy, target),
     }
 }

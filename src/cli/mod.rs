@@ -2,6 +2,9 @@
 //! allowed, 5 not reachable.
 
 pub mod check;
+pub mod conform;
+pub mod import;
+mod okq;
 mod prompt;
 pub mod repl;
 pub mod serve;
@@ -15,14 +18,15 @@ use std::process::ExitCode;
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct ConfigArgs {
     /// Configuration file; config/octoq.toml of the working directory when there is one
-    #[arg(long, env = "OCTOQ_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "OCTOQ_CONFIG", value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
     /// One setting, e.g. --set otq.listen=127.0.0.1:0; may be repeated
     #[arg(
         long = "set",
         env = "OCTOQ_SET",
         value_name = "SECTION.KEY=VALUE",
-        value_delimiter = ';'
+        value_delimiter = ';',
+        global = true
     )]
     pub set: Vec<String>,
 }
@@ -30,7 +34,12 @@ pub struct ConfigArgs {
 impl ConfigArgs {
     /// Reads it; what is wrong is said on stderr.
     pub fn load(&self) -> Result<Config, ExitCode> {
-        Config::load(self.config.as_deref(), &self.set).map_err(|error| {
+        self.load_with(&[])
+    }
+
+    /// The same, with settings that count less than octoq's environment and `--set`.
+    pub fn load_with(&self, aliases: &[(&'static str, String)]) -> Result<Config, ExitCode> {
+        Config::load_with(self.config.as_deref(), aliases, &self.set).map_err(|error| {
             eprintln!("octoq: configuration: {error}");
             ExitCode::from(2)
         })

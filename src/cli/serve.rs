@@ -1,7 +1,10 @@
 //! `octoq serve`: the broker in the foreground.
 
 use super::ConfigArgs;
+use super::okq::OkqArgs;
+use crate::config::environment;
 use crate::server::Server;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io::Write as _;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,15 +18,34 @@ use tokio::signal::unix::{SignalKind, signal};
 pub struct ServeArgs {
     #[command(flatten)]
     config: ConfigArgs,
+    #[command(flatten)]
+    okq: OkqArgs,
+}
+
+impl ServeArgs {
+    /// When there are no arguments: what the environment says.
+    pub fn from_environment() -> Self {
+        ServeArgs { config: ConfigArgs::default(), okq: OkqArgs::from_environment() }
+    }
 }
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(arguments: ServeArgs) -> ExitCode {
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).init();
-    let config = match arguments.config.load() {
+    let asked = environment::log_level().unwrap_or("info");
+    let level = if arguments.okq.debug() { "debug" } else { asked };
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).init();
+    for note in environment::fastqueue().1 {
+        log::info!("{note}");
+    }
+    let ignored = arguments.okq.ignored();
+    if !ignored.is_empty() {
+        log::info!("okq: ignored, since octoq needs no Redis: {}", ignored.join(", "));
+    }
+    let config = match arguments.config.load_with(&arguments.okq.settings()) {
         Ok(config) => config,
         Err(code) => return code,
     };
+    raise_file_limit();
     actix::System::new().block_on(async {
         let (terminate, interrupt) =
             match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
@@ -54,12 +76,22 @@ pub fn run(arguments: ServeArgs) -> ExitCode {
     })
 }
 
+/// Lets the process have as many open files as it may: every connection is one, and one over HTTP
+/// is two (see `dialect::long_poll`), while the usual limit is only a thousand.
+fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        log::warn!("the limit of open files stays as it is: {error}");
+    }
+}
+
 fn announce(server: &Server) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "octoq ready")?;
     for (door, address) in server.doors() {
         match *door {
-            "http" => writeln!(out, "http http://{address}")?,
+            "http" | "fastqueue" | "blockqueue" => writeln!(out, "{door} http://{address}")?,
             door => writeln!(out, "{door} {address}")?,
         }
     }

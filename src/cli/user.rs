@@ -121,13 +121,13 @@ fn put(
 }
 
 fn ask_password(name: &str) -> Result<String, String> {
-    let password = if std::io::stdin().is_terminal() {
+    // An empty one is refused where it is hashed.
+    if std::io::stdin().is_terminal() {
         super::prompt::password(&format!("New password of {name}: "))
-            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())
     } else {
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line).map_err(|error| error.to_string())?;
-        line.trim_end_matches(['\r', '\n']).to_owned()
-    };
-    if password.is_empty() { Err("an empty password is none".into()) } else { Ok(password) }
+        Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    }
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Sockets answer at once, and a peer that acknowledges nothing is dropped by the kernel: an actor
 /// whose socket is stuck cannot do it itself.
-pub fn tune(stream: &tokio::net::TcpStream, user_timeout: Duration) {
+pub fn tune(stream: &impl std::os::fd::AsFd, user_timeout: Duration) {
     let socket = socket2::SockRef::from(stream);
     let keep_alive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(60));
     let tuned = socket
@@ -36,6 +36,26 @@ impl Attention {
     /// With `server.poll_us`.
     pub fn new(span: Duration) -> Self {
         Attention { span, prompt: false }
+    }
+
+    /// Waits until there is something to read. May be dropped at any await.
+    pub async fn readable(&mut self, stream: &tokio::net::TcpStream) -> io::Result<()> {
+        let began = Instant::now();
+        let prompt = std::mem::take(&mut self.prompt);
+        loop {
+            if let Some(ready) = stream.readable().now_or_never() {
+                self.prompt = began.elapsed() < self.span;
+                return ready;
+            }
+            if !prompt || began.elapsed() >= self.span {
+                break;
+            }
+            // Lets everything else run, and looks at the sockets without sleeping.
+            tokio::task::yield_now().await;
+        }
+        let ready = stream.readable().await;
+        self.prompt = began.elapsed() < self.span;
+        ready
     }
 
     /// Reads what there is, at least a byte; zero at the end of the stream. May be dropped at any await.

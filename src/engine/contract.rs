@@ -209,7 +209,7 @@ fn gone<T>() -> Result<T, EngineError> {
 /// Runs every case at every level.
 pub fn all(mut make: impl FnMut() -> Box<dyn Bench>) {
     type Case = fn(&mut Subject<'_>);
-    let broker: [(&str, Case); 13] = [
+    let broker: [(&str, Case); 18] = [
         ("a message is received, acked, and then gone", acked_is_gone),
         ("what is taken is gone at once", taken_is_gone),
         ("messages come in order, highest priority first", order),
@@ -222,14 +222,25 @@ pub fn all(mut make: impl FnMut() -> Box<dyn Bench>) {
         ("a dedup key stores once", dedup),
         ("dead letters tell why, and can be redriven", dead_letters),
         ("purge empties, deliveries in flight may finish", purge),
+        ("what comes back goes to the end the queue names", to_an_end),
+        ("clearing ends what waits and what is in flight", cleared),
         ("messages can be looked at without taking them", looks),
+        ("a bystander reads what came after it", read_after),
+        ("copies are messages of their own, each in its queue", copies),
+        ("a queue goes to another topic and comes back when it is refused", carried),
     ];
-    let pubsub: [(&str, Case); 3] = [
+    let pubsub: [(&str, Case); 4] = [
         ("the history is read in order from a position", history),
         ("the backlog is taken once", backlog),
+        ("a reader reads what came after it, of one number for all topics", read_after),
         ("a position of another epoch is told the gap", other_epoch),
     ];
-    let durable: [(&str, Case); 2] = [
+    let durable: [(&str, Case); 4] = [
+        ("what was cleared stays cleared, with its own place for what came back", cleared_survives),
+        (
+            "copies keep their ends and where they came from, moved ones get new ends",
+            copies_survive,
+        ),
         ("confirmed messages and acks survive", |subject| survives(subject, false)),
         ("confirmed messages and acks survive a kill", |subject| survives(subject, true)),
     ];
@@ -246,6 +257,189 @@ pub fn all(mut make: impl FnMut() -> Box<dyn Bench>) {
             run(Kind::Pubsub, ("the history survives", history_survives), &mut make);
         }
     }
+}
+
+fn read_after(subject: &mut Subject<'_>) {
+    subject.publish(&["a", "b"]);
+    let read = |subject: &mut Subject<'_>, cursor: &mut Cursor, want| -> Vec<String> {
+        let now = subject.now;
+        let answer = subject.engine().read_after(now, QUEUE, cursor, want);
+        let messages = subject.wait(answer).unwrap();
+        messages.iter().map(|it| String::from_utf8_lossy(it.body()).into_owned()).collect()
+    };
+    let mut first = Cursor::behind(0, usize::MAX);
+    assert_eq!(read(subject, &mut first, Want::Oldest(1)), ["a"]);
+    let mut start = first;
+    assert_eq!(read(subject, &mut start, Want::Newest), ["b"]);
+    assert_eq!(read(subject, &mut start, Want::Newest), [""; 0]);
+
+    // What is not in the store yet is read, and the answer waits for it.
+    let now = subject.now;
+    let messages = vec![subject.message("c"), subject.message("d")];
+    let published = subject.engine().publish(now, None, messages, false);
+    let early = subject.engine().read_after(now, QUEUE, &mut start, Want::Oldest(9));
+    let position = start.number;
+    let early = subject.wait(early).unwrap();
+    assert!(subject.wait(published).iter().all(Result::is_ok));
+    assert_eq!(early.iter().map(|it| it.body().to_vec()).collect::<Vec<_>>(), [b"c", b"d"]);
+    assert_eq!(early.last().map(|last| last.number), Some(position));
+
+    // Cut by its bytes: of what lies on disk as well.
+    first.bytes_left = 2;
+    assert_eq!(read(subject, &mut first, Want::Oldest(9)), ["b", "c"]);
+    assert!(first.cut);
+    first.bytes_left = usize::MAX;
+    assert_eq!(read(subject, &mut first, Want::Oldest(9)), ["d"]);
+    assert_eq!((first.cut, first.number), (false, start.number));
+}
+
+fn to_an_end(subject: &mut Subject<'_>) {
+    for (number, name, returns, order) in [
+        // The latest first, and the batch in its own order.
+        (5, "front", Returns::Front, ["a", "c", "d", "b"]),
+        (6, "back", Returns::Back, ["b", "d", "a", "c"]),
+    ] {
+        let (max_deliveries, ack_deadline_ms) = (0, 1000);
+        let policy =
+            QueuePolicy { returns, max_deliveries, ack_deadline_ms, ..QueuePolicy::default() };
+        subject.add_queue(number, name, policy);
+        let messages = ["a", "b", "c", "d"].map(|body| subject.message(body)).to_vec();
+        let now = subject.now;
+        let placed = subject.engine().publish(now, Some(number), messages, false);
+        assert!(subject.wait(placed).iter().all(Result::is_ok));
+        assert!(subject.engine().is_ready(number));
+        let got = subject.receive_from(number, 4, false);
+        assert!(!subject.engine().is_ready(number));
+        subject.nack(&got[1], Nack::Release { delay: None });
+        subject.nack(&got[3], Nack::Release { delay: None });
+        let both = [&got[0], &got[2]];
+        let batch = both.map(|held| (reference(held), Nack::Release { delay: None })).to_vec();
+        let answer = subject.engine().nack(now, batch);
+        assert_eq!(subject.wait(answer), [Ok(()), Ok(())]);
+        assert_eq!(texts(&subject.receive_from(number, 4, true)), order, "{name}");
+    }
+}
+
+fn publish_copies(subject: &mut Subject<'_>, body: &str) -> Vec<PlacedCopy> {
+    let (now, message) = (subject.now, subject.message(body));
+    let answer = subject.engine().publish_copies(now, message);
+    subject.wait(answer).unwrap()
+}
+
+/// Acks by origin; whether there was something to ack.
+fn ack_origin(subject: &mut Subject<'_>, queue: Option<u32>, origin: Origin) -> bool {
+    let now = subject.now;
+    let answer = subject.engine().ack(now, vec![Reference::Origin { queue, origin }]);
+    match subject.wait(answer).remove(0) {
+        Ok(()) => true,
+        Err(error) => {
+            assert_eq!(error, EngineError::Refused(Refusal::MessageNotFound));
+            false
+        }
+    }
+}
+
+fn copies(subject: &mut Subject<'_>) {
+    let policy = QueuePolicy { retention_ms: 5000, ..QueuePolicy::default() };
+    subject.add_queue(OTHER, "other", policy);
+    let made = publish_copies(subject, "copy");
+    let ends: Vec<Timestamp> = made.iter().map(|copy| copy.expires_at).collect();
+    assert_eq!(ends, [Timestamp::NEVER, subject.now.after(ms(5000))]);
+    assert_ne!(made[0].origin, made[1].origin);
+    let held = subject.receive(1);
+    assert_eq!(held[0].message.origin(), made[0].origin);
+    assert!(held[0].message.lone);
+    assert!(ack_origin(subject, None, made[0].origin), "in flight");
+    assert!(!ack_origin(subject, None, made[0].origin), "gone");
+    assert_eq!(subject.ack(&held), [gone()]);
+    assert!(ack_origin(subject, Some(OTHER), made[1].origin), "never handed out");
+    publish_copies(subject, "ends");
+    assert_eq!(subject.take(), ["ends"]);
+    subject.pass(5000);
+    assert_eq!(subject.counts(OTHER).ready, 0);
+}
+
+fn carried(subject: &mut Subject<'_>) {
+    subject.publish(&["a", "b"]);
+    let held = subject.receive(1);
+    let now = subject.now;
+    let detached = subject.engine().detach(now, QUEUE);
+    let mut detached = subject.wait(detached).unwrap();
+    let name = detached.definition.name.clone();
+    subject.add_queue(OTHER, &name.to_string(), QueuePolicy::default());
+    detached = match subject.engine().attach(now, detached) {
+        Err(refused) => refused,
+        Ok(_) => panic!("two queues of one name"),
+    };
+    let dropped = subject.engine().drop_queue(OTHER);
+    subject.wait(dropped).unwrap();
+    let attached = match subject.engine().attach(now, detached) {
+        Ok(attached) => attached,
+        Err(_) => panic!("there is room"),
+    };
+    subject.wait(attached).unwrap();
+    assert_eq!(subject.engine().strangers(), 2);
+    assert_eq!(subject.ack(&held), [Ok(())], "a receipt stays good");
+    assert_eq!(subject.take(), ["b"]);
+}
+
+fn copies_survive(subject: &mut Subject<'_>) {
+    let policy = QueuePolicy { retention_ms: 50_000, ..QueuePolicy::default() };
+    subject.add_queue(OTHER, "other", policy.clone());
+    let made = publish_copies(subject, "copy");
+    let now = subject.now.after(ms(10_000));
+    subject.now = now;
+    let to = Target::new(OTHER, &policy);
+    let moved = subject.engine().transfer(now, QUEUE, Selection::Oldest(1), to);
+    assert_eq!(subject.wait(moved), Ok(1));
+    // Messages that are there keep their ends.
+    let forever = QueuePolicy::default();
+    let set = subject.engine().set_queue(now, OTHER, forever, None);
+    subject.wait(set).unwrap();
+    subject.restart(true);
+    let found = subject.receive_from(OTHER, 10, false);
+    let seen = |delivery: &Delivery| {
+        (delivery.message.origin(), delivery.expires_at, delivery.message.lone)
+    };
+    let mut found: Vec<_> = found.iter().map(seen).collect();
+    found.sort_by_key(|(origin, ..)| origin.seq);
+    let expected =
+        [(made[0].origin, now.after(ms(50_000)), true), (made[1].origin, made[1].expires_at, true)];
+    assert_eq!(found, expected);
+    assert!(ack_origin(subject, None, made[0].origin));
+    assert!(ack_origin(subject, None, made[1].origin));
+}
+
+fn cleared(subject: &mut Subject<'_>) {
+    subject.publish(&["held", "waits"]);
+    let held = subject.receive(1);
+    let now = subject.now;
+    let answer = subject.engine().clear(now, QUEUE);
+    assert_eq!(subject.wait(answer), Ok(2));
+    assert_eq!(subject.ack(&held), [gone()]);
+    subject.pass(60_000);
+    assert_eq!(subject.take(), [""; 0]);
+}
+
+fn cleared_survives(subject: &mut Subject<'_>) {
+    let policy =
+        QueuePolicy { returns: Returns::Front, max_deliveries: 0, ..QueuePolicy::default() };
+    let now = subject.now;
+    let set = subject.engine().set_queue(now, QUEUE, policy, None);
+    subject.wait(set).unwrap();
+    subject.add_queue(OTHER, "other", QueuePolicy::default());
+    subject.publish(&["held", "waits"]);
+    subject.receive(1);
+    let now = subject.now;
+    let answer = subject.engine().clear(now, QUEUE);
+    assert_eq!(subject.wait(answer), Ok(2));
+    subject.publish(&["a", "b", "c"]);
+    let got = subject.receive(3);
+    subject.nack(&got[2], Nack::Fail { delay: None, error: None });
+    subject.restart(true);
+    assert_eq!(subject.take(), ["a", "b", "c"]);
+    let others = subject.receive_from(OTHER, 10, true);
+    assert_eq!(texts(&others), ["held", "waits", "a", "b", "c"]);
 }
 
 fn acked_is_gone(subject: &mut Subject<'_>) {

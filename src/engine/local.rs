@@ -8,7 +8,7 @@ use super::pending::{Fate, Pipeline, Release};
 use super::*;
 use crate::journal::{Catalog, Journal, Submission};
 use bytes::Bytes;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::{
     collections::VecDeque,
     sync::{
@@ -85,6 +85,7 @@ enum Fill {
     Views { views: Vec<View>, to: oneshot::Sender<Whole<Vec<View>>> },
     Page { page: Page, to: oneshot::Sender<Whole<Page>> },
     Read { batch: ReadBatch, to: oneshot::Sender<Whole<ReadBatch>> },
+    Messages { messages: Vec<Message>, to: oneshot::Sender<Whole<Vec<Message>>> },
 }
 
 /// The engine of one topic on this machine.
@@ -192,6 +193,26 @@ impl LocalEngine {
             Ledger::off(first)
         };
         self.ledger.records = records;
+    }
+
+    /// Sequence numbers are given only below what the store knows to be reserved.
+    fn reserve_seqs(&mut self, count: usize) {
+        let last_seq = self.last_seq() + count as u64;
+        if self.remembers && last_seq > self.seq_reserved {
+            self.seq_reserved = last_seq + SEQ_BLOCK;
+            let (topic, through) = (self.definition.number, self.seq_reserved);
+            self.ledger.note(|| Record::SeqReserved { topic, through });
+        }
+    }
+
+    /// The store takes no publishes now.
+    fn publishes_refused(&self) -> Option<EngineError> {
+        match () {
+            () if !self.remembers => None,
+            () if self.journal.is_full() => Some(JournalError::DiskFull.into()),
+            () if self.stalled.len() >= STALLED_MAX => Some(JournalError::Busy.into()),
+            () => None,
+        }
     }
 
     /// Tells the common budget what this topic holds now.
@@ -328,16 +349,19 @@ impl LocalEngine {
             Some(Fill::Views { to, .. }) => drop(to.send(Err(error))),
             Some(Fill::Page { to, .. }) => drop(to.send(Err(error))),
             Some(Fill::Read { to, .. }) => drop(to.send(Err(error))),
+            Some(Fill::Messages { to, .. }) => drop(to.send(Err(error))),
             None => (),
         }
     }
 
     fn give_back(&mut self, deliveries: &[Delivery]) {
-        let (now, release) = (self.last_now, Nack::Release { delay: None });
+        self.refill(deliveries.len() * 2);
+        let now = self.last_now;
         if let Rules::Broker(topic) = &mut self.rules {
             for receipt in deliveries.iter().filter_map(|delivery| delivery.receipt) {
+                let reference = Reference::Receipt(receipt);
                 // Its deadline may have passed on the way: then it is back already.
-                let _ = topic.nack(now, &Reference::Receipt(receipt), &release, &mut self.ledger);
+                let _ = topic.nack(now, &reference, &Nack::Unread, &mut self.ledger);
             }
         }
     }
@@ -391,6 +415,10 @@ impl LocalEngine {
             Fill::Read { mut batch, to } => {
                 batch.messages.retain_mut(|message| complete(message));
                 let _ = to.send(Ok(batch));
+            }
+            Fill::Messages { mut messages, to } => {
+                messages.retain_mut(|message| complete(message));
+                let _ = to.send(Ok(messages));
             }
         }
     }
@@ -523,6 +551,14 @@ fn number_given(what: &str, number: u32) -> Record {
     Record::Setting { table: "counter", key: what.to_owned(), value: Some(number.to_string()) }
 }
 
+/// The salts of topics that were dropped, as long as a message needs them for its id.
+const SALTS: &str = "salt";
+
+fn salt_of_dropped(topic: u32, salt: Option<u32>) -> Record {
+    let value = salt.map(|salt| salt.to_string());
+    Record::Setting { table: SALTS, key: topic.to_string(), value }
+}
+
 fn is_cold(message: &Message) -> bool {
     message.body.is_none()
 }
@@ -542,6 +578,7 @@ impl Fill {
                 page.views.iter().filter_map(|view| cold(&view.message)).collect()
             }
             Fill::Read { batch, .. } => batch.messages.iter().filter_map(cold).collect(),
+            Fill::Messages { messages, .. } => messages.iter().filter_map(cold).collect(),
         }
     }
 }
@@ -592,17 +629,8 @@ impl Engine for LocalEngine {
         messages: Vec<NewMessage>,
         listeners: bool,
     ) -> Answer<Each<Placed>> {
-        if self.remembers {
-            let refusal = match () {
-                () if self.journal.is_full() => Some(JournalError::DiskFull),
-                () if self.stalled.len() >= STALLED_MAX => Some(JournalError::Busy),
-                () => None,
-            };
-            if let Some(error) = refusal {
-                return Answer::Now(
-                    messages.iter().map(|_| Err(EngineError::Store(error.clone()))).collect(),
-                );
-            }
+        if let Some(error) = self.publishes_refused() {
+            return Answer::Now(messages.iter().map(|_| Err(error.clone())).collect());
         }
         let places = match &self.rules {
             Rules::Broker(topic) if to.is_none() => topic.queues().count(),
@@ -610,12 +638,7 @@ impl Engine for LocalEngine {
         };
         // A message, its places, a dedup key, and a message dropped for it.
         self.refill(messages.len() * (places + 3));
-        let last_seq = self.last_seq() + messages.len() as u64;
-        if self.remembers && last_seq > self.seq_reserved {
-            self.seq_reserved = last_seq + SEQ_BLOCK;
-            let (topic, through) = (self.definition.number, self.seq_reserved);
-            self.ledger.note(|| Record::SeqReserved { topic, through });
-        }
+        self.reserve_seqs(messages.len());
         let mut results: Each<Placed> = Vec::with_capacity(messages.len());
         let mut room = self.memory.limit().saturating_sub(self.memory.resident());
         for message in messages {
@@ -674,6 +697,44 @@ impl Engine for LocalEngine {
         })
     }
 
+    fn publish_copies(
+        &mut self,
+        now: Timestamp,
+        message: NewMessage,
+    ) -> Answer<Whole<Vec<PlacedCopy>>> {
+        if let Some(error) = self.publishes_refused() {
+            return Answer::Now(Err(error));
+        }
+        let queues = match self.broker() {
+            Ok(topic) => topic.queues().count(),
+            Err(error) => return Answer::Now(Err(error)),
+        };
+        // A message for each, and one that is dropped for it.
+        self.refill(queues * 2);
+        self.reserve_seqs(queues);
+        let (resident, limit) = (self.memory.resident(), self.memory.limit());
+        let keep_body = limit.saturating_sub(resident) >= message.body.len() as u64;
+        if !keep_body && !self.remembers {
+            return Answer::Now(Err(EngineError::Memory { resident, limit }));
+        }
+        let Rules::Broker(topic) = &mut self.rules else {
+            return Answer::Now(Err(Refusal::WrongKind.into()));
+        };
+        let copies = match topic.publish_copies(now, &message, keep_body, &mut self.ledger) {
+            Ok(copies) => copies,
+            Err(refusal) => return Answer::Now(Err(refusal.into())),
+        };
+        self.cold |= !keep_body;
+        if self.remembers {
+            self.pipeline.open().published.extend(copies.iter().map(|copy| copy.origin.seq));
+        }
+        self.account();
+        if copies.is_empty() {
+            return Answer::Now(Ok(copies));
+        }
+        self.whole_after_all(Ok(copies))
+    }
+
     fn receive(
         &mut self,
         now: Timestamp,
@@ -710,7 +771,9 @@ impl Engine for LocalEngine {
                     message,
                     receipt: None,
                     attempt: 1,
+                    at: now,
                     deadline: Timestamp::NEVER,
+                    expires_at: Timestamp::NEVER,
                 }));
             }
         }
@@ -764,13 +827,28 @@ impl Engine for LocalEngine {
 
     fn nack(&mut self, now: Timestamp, references: Vec<(Reference, Nack)>) -> Answer<Each<()>> {
         self.refill(references.len() * 2);
+        let ledger = &mut self.ledger;
         let results = match &mut self.rules {
-            Rules::Broker(topic) => references
-                .iter()
-                .map(|(reference, nack)| {
-                    topic.nack(now, reference, nack, &mut self.ledger).map_err(EngineError::from)
-                })
-                .collect(),
+            Rules::Broker(topic) => {
+                let order = topic.order_of_nacks(&references);
+                let mut nack = |(of, nack): &(Reference, Nack)| {
+                    topic.nack(now, of, nack, ledger).map_err(EngineError::from)
+                };
+                match order {
+                    None => references.iter().map(nack).collect(),
+                    Some(order) => {
+                        let mut results: Each<()> = references.iter().map(|_| Ok(())).collect();
+                        for at in order {
+                            if let (Some(item), Some(result)) =
+                                (references.get(at), results.get_mut(at))
+                            {
+                                *result = nack(item);
+                            }
+                        }
+                        results
+                    }
+                }
+            }
             Rules::Pubsub(_) => references.iter().map(|_| Err(Refusal::WrongKind.into())).collect(),
         };
         self.see_off();
@@ -830,7 +908,7 @@ impl Engine for LocalEngine {
         &mut self,
         queue: u32,
         state: State,
-        after: Option<u64>,
+        after: Option<u128>,
         max: usize,
     ) -> Answer<Whole<Page>> {
         match self.broker().and_then(|topic| Ok(topic.list(queue, state, after, max)?)) {
@@ -852,6 +930,23 @@ impl Engine for LocalEngine {
         self.whole_after_all(removed)
     }
 
+    fn clear(&mut self, now: Timestamp, queue: u32) -> Answer<Whole<u64>> {
+        self.last_now = now;
+        let removed = match &mut self.rules {
+            Rules::Broker(topic) => topic.clear(queue, &mut self.ledger).map_err(EngineError::from),
+            Rules::Pubsub(history) => Ok(history.clear(&mut self.ledger)),
+        };
+        self.account();
+        self.whole_after_all(removed)
+    }
+
+    fn is_ready(&self, queue: u32) -> bool {
+        match &self.rules {
+            Rules::Broker(topic) => topic.is_ready_in(queue),
+            Rules::Pubsub(history) => history.backlog().0 > 0,
+        }
+    }
+
     fn redrive(
         &mut self,
         now: Timestamp,
@@ -871,6 +966,8 @@ impl Engine for LocalEngine {
         let Rules::Broker(topic) = &mut self.rules else {
             return Answer::Now(Err(Refusal::WrongKind.into()));
         };
+        // It is of this topic, which knows its settings.
+        let to = to.map(Target::from);
         let moved = topic.redrive(now, queue, &selection, to, &mut self.ledger);
         self.see_off();
         self.whole_after_all(moved.map_err(EngineError::from))
@@ -881,7 +978,7 @@ impl Engine for LocalEngine {
         now: Timestamp,
         queue: u32,
         selection: Selection,
-        to: u32,
+        to: Target,
     ) -> Answer<Whole<u64>> {
         let most = match &selection {
             Selection::Oldest(count) => *count,
@@ -904,13 +1001,14 @@ impl Engine for LocalEngine {
         let figures = match &self.rules {
             Rules::Broker(topic) => topic.counts(queue).and_then(|counts| {
                 let (totals, waits) = (topic.totals(queue)?, topic.waits(queue)?.clone());
-                Ok(QueueFigures { counts, totals, waits })
+                Ok(QueueFigures { counts, totals, waits, consumers: 0, waiting: 0 })
             }),
             Rules::Pubsub(history) => {
                 let (ready, _) = history.backlog();
                 let (_, bytes) = history.kept();
                 let counts = Counts { ready, bytes, ..Counts::default() };
-                Ok(QueueFigures { counts, totals: history.totals(), waits: Default::default() })
+                let totals = history.totals();
+                Ok(QueueFigures { counts, totals, ..QueueFigures::default() })
             }
         };
         Answer::Now(figures.map_err(EngineError::from))
@@ -945,6 +1043,36 @@ impl Engine for LocalEngine {
         let batch = history.read(from, max, bytes_max);
         let missing = batch.messages.iter().any(is_cold);
         self.filled(batch, |batch, to| Fill::Read { batch, to }, missing)
+    }
+
+    fn read_after(
+        &mut self,
+        now: Timestamp,
+        queue: u32,
+        cursor: &mut Cursor,
+        want: Want,
+    ) -> Answer<Whole<Vec<Message>>> {
+        let messages = match &self.rules {
+            Rules::Broker(topic) => topic.read_after(now, queue, cursor, want),
+            Rules::Pubsub(history) => Ok(history.read_after(now, cursor, want)),
+        };
+        let messages = match messages {
+            Ok(messages) => messages,
+            Err(refusal) => return Answer::Now(Err(refusal.into())),
+        };
+        if messages.iter().any(is_cold) {
+            return self.filled(messages, |messages, to| Fill::Messages { messages, to }, true);
+        }
+        let unsettled =
+            self.remembers && messages.iter().any(|m| self.pipeline.is_unsettled(m.number));
+        if !unsettled {
+            return Answer::Now(Ok(messages));
+        }
+        self.after_all(Ok(messages), |answer: &mut Whole<Vec<Message>>, fate| {
+            if let Ok(messages) = answer {
+                messages.retain(|message| !fate.gone.contains(&message.seq));
+            }
+        })
     }
 
     fn hold_from(&mut self, from: u64) {
@@ -989,19 +1117,31 @@ impl Engine for LocalEngine {
 
     fn set_queue(
         &mut self,
+        now: Timestamp,
         queue: u32,
         policy: QueuePolicy,
-        dead_letter: Option<u32>,
+        dead_letter: Option<Target>,
     ) -> Answer<Whole<()>> {
+        self.last_now = now;
         let set = self.broker().and_then(|topic| {
             topic.set_queue_policy(queue, policy)?;
             topic.set_dead_letter_target(queue, dead_letter)?;
-            Ok(topic.queues().find(|definition| definition.number == queue).cloned())
+            let definition = topic.queues().find(|definition| definition.number == queue);
+            Ok((definition.cloned(), topic.exhausted(queue)?))
         });
-        let done = set.map(|definition| {
-            self.ledger.records.extend(definition.map(Record::QueuePut));
-        });
-        self.whole_after_all(done)
+        let (definition, exhausted) = match set {
+            Ok(set) => set,
+            Err(error) => return Answer::Now(Err(error)),
+        };
+        self.ledger.records.extend(definition.map(Record::QueuePut));
+        self.refill(exhausted);
+        let Rules::Broker(topic) = &mut self.rules else {
+            return Answer::Now(Err(Refusal::WrongKind.into()));
+        };
+        let expelled = topic.expel(now, queue, &mut self.ledger).map_err(EngineError::from);
+        self.see_off();
+        self.account();
+        self.whole_after_all(expelled)
     }
 
     fn drop_queue(&mut self, queue: u32) -> Answer<Whole<()>> {
@@ -1019,7 +1159,7 @@ impl Engine for LocalEngine {
             Ok(topic) => topic.len(),
             Err(error) => return Answer::Now(Err(error)),
         };
-        self.refill(held + 1);
+        self.refill(held * 2 + 1);
         let Rules::Broker(topic) = &mut self.rules else {
             return Answer::Now(Err(Refusal::WrongKind.into()));
         };
@@ -1029,19 +1169,20 @@ impl Engine for LocalEngine {
         self.whole_after_all(detached)
     }
 
-    fn attach(&mut self, now: Timestamp, mut detached: Box<Detached>) -> Answer<Whole<()>> {
+    fn attach(
+        &mut self,
+        now: Timestamp,
+        mut detached: Box<Detached>,
+    ) -> Result<Answer<Whole<()>>, Box<Detached>> {
+        let Rules::Broker(topic) = &mut self.rules else { return Err(detached) };
         detached.definition.topic = self.definition.number;
         let definition = detached.definition.clone();
+        topic.attach(now, detached)?;
         // Its bodies may be on disk: behave as if.
         self.cold |= self.remembers;
-        let attached = self
-            .broker()
-            .and_then(|topic| topic.attach(now, detached).map_err(|_| Refusal::QueueExists.into()));
-        if attached.is_ok() {
-            self.ledger.records.push(Record::QueuePut(definition));
-        }
+        self.ledger.records.push(Record::QueuePut(definition));
         self.account();
-        self.whole_after_all(attached)
+        Ok(self.whole_after_all(Ok(())))
     }
 
     fn set_topic(&mut self, policy: TopicPolicy) -> Answer<Whole<()>> {
@@ -1058,7 +1199,12 @@ impl Engine for LocalEngine {
     }
 
     fn drop_topic(&mut self) -> Answer<Whole<()>> {
-        self.ledger.records.push(Record::TopicDropped { topic: self.definition.number });
+        let TopicDefinition { number: topic, salt, .. } = self.definition;
+        self.ledger.records.push(Record::TopicDropped { topic });
+        if self.remembers {
+            // Messages that went to other topics keep the ids they got here.
+            self.ledger.records.push(salt_of_dropped(topic, Some(salt)));
+        }
         self.memory.adjust(self.accounted, 0);
         self.accounted = 0;
         self.whole_after_all(Ok(()))
@@ -1079,6 +1225,13 @@ impl Engine for LocalEngine {
         match &self.rules {
             Rules::Broker(topic) => topic.queue_number(name),
             Rules::Pubsub(_) => None,
+        }
+    }
+
+    fn strangers(&self) -> u64 {
+        match &self.rules {
+            Rules::Broker(topic) => topic.strangers(),
+            Rules::Pubsub(_) => 0,
         }
     }
 
@@ -1153,10 +1306,22 @@ impl LocalFactory {
             }
             engines.insert(engine.definition.number, engine);
         }
-        self.load(&mut engines, catalog, None)?;
+        let met = self.load(&mut engines, catalog, None)?;
+        self.forget_salts(catalog, &met);
         let mut engines: Vec<_> = engines.into_values().collect();
         engines.sort_by_key(|engine| engine.definition.number);
         Ok(engines.into_iter().map(|engine| Box::new(engine) as Box<dyn Engine>).collect())
+    }
+
+    /// Salts of dropped topics from which no message is left are needed no longer.
+    fn forget_salts(&self, catalog: &Catalog, met: &FxHashSet<u32>) {
+        let unmet = salts_of_dropped(catalog).filter(|(topic, _)| !met.contains(topic));
+        let records: Vec<Record> = unmet.map(|(topic, _)| salt_of_dropped(topic, None)).collect();
+        if !records.is_empty() {
+            let submission = Submission { records, level: Level::Async, done: None };
+            // What is not forgotten now is forgotten at another start.
+            drop(self.journal.submit(submission));
+        }
     }
 
     fn epoch_in(&self, catalog: &Catalog, topic: u32) -> u32 {
@@ -1178,16 +1343,20 @@ impl LocalFactory {
         engines: &mut FxHashMap<u32, LocalEngine>,
         catalog: &Catalog,
         only: Option<u32>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<FxHashSet<u32>, EngineError> {
         let now = (self.clock)();
         let mut topic_of: FxHashMap<u32, u32> = FxHashMap::default();
-        let mut number_of: FxHashMap<(&[u8], &[u8]), u32> = FxHashMap::default();
+        let mut number_of: FxHashMap<(&[u8], &[u8]), &QueueDefinition> = FxHashMap::default();
         let name_of: FxHashMap<u32, &TopicName> =
             catalog.topics.iter().map(|topic| (topic.number, &topic.name)).collect();
+        let directory = TopicName::unattached();
         for queue in &catalog.queues {
             topic_of.insert(queue.number, queue.topic);
             if let Some(topic) = name_of.get(&queue.topic) {
-                number_of.insert((topic.as_bytes(), queue.name.as_bytes()), queue.number);
+                number_of.insert((topic.as_bytes(), queue.name.as_bytes()), queue);
+            }
+            if queue.policy.global {
+                number_of.insert((directory.as_bytes(), queue.name.as_bytes()), queue);
             }
             if let Some(engine) = engines.get_mut(&queue.topic) {
                 engine.broker()?.add_queue(queue.clone()).map_err(EngineError::from)?;
@@ -1199,9 +1368,9 @@ impl LocalFactory {
             else {
                 continue;
             };
-            let number =
-                number_of.get(&(target.topic.as_bytes(), target.queue.as_bytes())).copied();
-            engine.broker()?.set_dead_letter_target(queue.number, number)?;
+            let found = number_of.get(&(target.topic.as_bytes(), target.queue.as_bytes()));
+            let target = found.map(|target| Target::new(target.number, &target.policy));
+            engine.broker()?.set_dead_letter_target(queue.number, target)?;
         }
         let mut room = self.memory.limit().saturating_sub(self.memory.resident());
         let mut keep_body = |bytes: usize| {
@@ -1209,8 +1378,9 @@ impl LocalFactory {
             room = room.saturating_sub(bytes as u64);
             keep
         };
-        let salt_of: FxHashMap<u32, u32> =
-            catalog.topics.iter().map(|topic| (topic.number, topic.salt)).collect();
+        let known = catalog.topics.iter().map(|topic| (topic.number, topic.salt));
+        let salt_of: FxHashMap<u32, u32> = known.chain(salts_of_dropped(catalog)).collect();
+        let mut met = FxHashSet::default();
         self.journal.restore(only, &mut keep_body, &mut |mut message| {
             let topic = match message.entries.first() {
                 Some(entry) => topic_of.get(&entry.queue).copied(),
@@ -1219,6 +1389,7 @@ impl LocalFactory {
             if topic != Some(message.topic)
                 && let Some(salt) = salt_of.get(&message.topic)
             {
+                met.insert(message.topic);
                 keep_made_id(&mut message, *salt);
             }
             if let Some(engine) = topic.and_then(|topic| engines.get_mut(&topic)) {
@@ -1236,15 +1407,19 @@ impl LocalFactory {
         for (number, engine) in engines.iter_mut() {
             engine.restored(marks(&catalog.reserved, *number), marks(&catalog.claimed, *number));
         }
-        Ok(())
+        Ok(met)
     }
+}
+
+fn salts_of_dropped(catalog: &Catalog) -> impl Iterator<Item = (u32, u32)> + '_ {
+    let salts = catalog.settings.iter().filter(|(table, _, _)| table == SALTS);
+    salts.filter_map(|(_, topic, salt)| Some((topic.parse().ok()?, salt.parse().ok()?)))
 }
 
 /// A message that was moved from the topic that made its id keeps that id.
 fn keep_made_id(message: &mut Restored, salt: u32) {
     let mut extra = message.extra.as_deref().cloned().unwrap_or_default();
-    if extra.client_id.is_none()
-        && extra.made_id.is_none()
+    if extra.made_id.is_none()
         && let MessageId::Made(id) = MessageId::made(message.published_at, salt, message.seq)
     {
         extra.made_id = Some(id);

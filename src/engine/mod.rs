@@ -93,6 +93,13 @@ pub trait Engine: Send {
         listeners: bool,
     ) -> Answer<Each<Placed>>;
 
+    /// Publishes an independent message into each queue that takes it, all or nothing.
+    fn publish_copies(
+        &mut self,
+        now: Timestamp,
+        message: NewMessage,
+    ) -> Answer<Whole<Vec<PlacedCopy>>>;
+
     /// Hands out up to `request.max` messages of a queue; none is an answer, not an error.
     ///
     /// On a pubsub topic only `take` is possible and takes from the backlog; `queue` is ignored.
@@ -103,10 +110,11 @@ pub trait Engine: Send {
         request: Receive,
     ) -> Answer<Whole<Vec<Delivery>>>;
 
-    /// Ends deliveries (or, by id, messages in flight) for good.
+    /// Ends deliveries (or, by id, messages in flight; or messages in any state) for good.
     fn ack(&mut self, now: Timestamp, references: Vec<Reference>) -> Answer<Each<()>>;
 
-    /// Gives deliveries back.
+    /// Gives deliveries back. To the front of a queue, the one that was handed out last goes first, so
+    /// that a batch keeps its order.
     fn nack(&mut self, now: Timestamp, references: Vec<(Reference, Nack)>) -> Answer<Each<()>>;
 
     /// Moves deadlines to `now` plus the span; answers the new deadlines.
@@ -130,12 +138,18 @@ pub trait Engine: Send {
         &mut self,
         queue: u32,
         state: State,
-        after: Option<u64>,
+        after: Option<u128>,
         max: usize,
     ) -> Answer<Whole<Page>>;
 
     /// Removes everything that waits. Deliveries in flight may finish but do not come back.
     fn purge(&mut self, now: Timestamp, queue: u32) -> Answer<Whole<u64>>;
+
+    /// Removes everything that waits or is in flight; receipts are gone, dead letters stay.
+    fn clear(&mut self, now: Timestamp, queue: u32) -> Answer<Whole<u64>>;
+
+    /// Whether a receive would hand something out now. `queue` is ignored on a pubsub topic.
+    fn is_ready(&self, queue: u32) -> bool;
 
     /// Dead letters back into their queue, or into another one of the topic.
     fn redrive(
@@ -152,7 +166,7 @@ pub trait Engine: Send {
         now: Timestamp,
         queue: u32,
         selection: Selection,
-        to: u32,
+        to: Target,
     ) -> Answer<Whole<u64>>;
 
     /// Counts and totals of a queue (pubsub: of the backlog).
@@ -167,6 +181,20 @@ pub trait Engine: Send {
     /// pubsub: committed messages from `from` on.
     fn read(&mut self, from: u64, max: usize, bytes_max: usize) -> Answer<Whole<ReadBatch>>;
 
+    /// Messages behind a cursor, by their numbers in the whole broker, for a reader who takes
+    /// nothing: of the history, or those that are ready in a queue. `queue` is ignored on a pubsub
+    /// topic.
+    ///
+    /// Moves the cursor at once, in the order of the calls; answers when what is read is as durable
+    /// as it will be. A message that the store refused meanwhile is passed over.
+    fn read_after(
+        &mut self,
+        now: Timestamp,
+        queue: u32,
+        cursor: &mut Cursor,
+        want: Want,
+    ) -> Answer<Whole<Vec<Message>>>;
+
     /// pubsub: the last sequence number that may be read.
     fn committed(&self) -> u64;
 
@@ -178,19 +206,25 @@ pub trait Engine: Send {
 
     /// Adds a queue.
     fn add_queue(&mut self, definition: QueueDefinition) -> Answer<Whole<()>>;
-    /// Changes a queue's settings; `dead_letter`: the number of the queue its dead letters go to.
+    /// Changes a queue's settings; `dead_letter`: the queue its dead letters go to. Messages that wait
+    /// and have had more deliveries than they may have now become dead letters.
     fn set_queue(
         &mut self,
+        now: Timestamp,
         queue: u32,
         policy: QueuePolicy,
-        dead_letter: Option<u32>,
+        dead_letter: Option<Target>,
     ) -> Answer<Whole<()>>;
     /// Removes a queue with its messages.
     fn drop_queue(&mut self, queue: u32) -> Answer<Whole<()>>;
     /// Takes a queue out of the topic with its messages; the other topic's [`Engine::attach`] follows.
     fn detach(&mut self, now: Timestamp, queue: u32) -> Answer<Whole<Box<Detached>>>;
-    /// Puts a detached queue into this topic.
-    fn attach(&mut self, now: Timestamp, detached: Box<Detached>) -> Answer<Whole<()>>;
+    /// Puts a detached queue into this topic. It comes back when it has no room here.
+    fn attach(
+        &mut self,
+        now: Timestamp,
+        detached: Box<Detached>,
+    ) -> Result<Answer<Whole<()>>, Box<Detached>>;
     /// Changes the topic's settings (the level of durability excepted, which is fixed).
     fn set_topic(&mut self, policy: TopicPolicy) -> Answer<Whole<()>>;
     /// Forgets the topic and everything in it.
@@ -202,6 +236,9 @@ pub trait Engine: Send {
     fn queues(&self) -> Vec<QueueDefinition>;
     /// The number of a queue.
     fn queue_number(&self, name: &QueueName) -> Option<u32>;
+
+    /// How many messages are here that came into the world in other topics.
+    fn strangers(&self) -> u64;
 
     /// Messages that left for queues of other topics and are durable there; see [`Engine::adopt`].
     fn departures(&mut self) -> Vec<Leaving>;
@@ -224,6 +261,10 @@ pub struct QueueFigures {
     pub totals: Totals,
     /// Time in queue and time to ack.
     pub waits: crate::queue::stats::Waits,
+    /// Connections that said they consume it; the engine knows none, the topic fills it in.
+    pub consumers: u64,
+    /// Receivers that wait; likewise.
+    pub waiting: u64,
 }
 
 /// Where a subscriber starts.

@@ -2,10 +2,10 @@
 
 use super::{
     marks::{Mark, Marks, Scope},
-    row::{HISTORY, MESSAGE_COLUMNS, MessageRow, SHARED, crc_of},
+    row::{HISTORY, LONE, MESSAGE_COLUMNS, MessageRow, SHARED, STAMPED, crc_of},
 };
 use crate::queue::{
-    DeadLetter, Failure, Place, QueueDefinition, Record, Stored, Timestamp, TopicDefinition,
+    DeadLetter, Failure, Place, QueueDefinition, Record, Stored, Times, Timestamp, TopicDefinition,
 };
 use rusqlite::{Connection, OptionalExtension, Statement};
 use rustc_hash::FxHashSet;
@@ -48,6 +48,15 @@ impl Noted {
     pub fn rolled_back(&mut self) {
         self.gone.clear();
     }
+}
+
+/// Where a message moves to.
+struct Destination {
+    entry: u64,
+    queue: u32,
+    times: Times,
+    copied: bool,
+    lone: bool,
 }
 
 /// The statements that messages need, prepared once.
@@ -159,8 +168,15 @@ impl<'c> Applier<'c> {
                 self.attempted(*entry, *attempts, *visible_at, failures)
             }
             Record::Died { entry, letter } => self.died(*entry, letter),
-            Record::Moved { entry, message, to_entry, to_queue, copied, letter } => {
-                self.moved(*entry, *message, (*to_entry, *to_queue), *copied, letter.as_ref())
+            Record::Moved { entry, message, to_entry, to_queue, copied, letter, times, lone } => {
+                let to = Destination {
+                    entry: *to_entry,
+                    queue: *to_queue,
+                    times: *times,
+                    copied: *copied,
+                    lone: *lone,
+                };
+                self.moved(*entry, *message, &to, letter.as_ref())
             }
             Record::Purged { queue, through, except } => {
                 self.mark(Scope::Queue(*queue), *through, except)
@@ -353,39 +369,41 @@ impl<'c> Applier<'c> {
         &mut self,
         entry: u64,
         message: u64,
-        (to_entry, to_queue): (u64, u32),
-        copied: bool,
+        to: &Destination,
         letter: Option<&DeadLetter>,
     ) -> Result<(), rusqlite::Error> {
         self.forget_notes(entry)?;
         self.statements.delete_ref.execute([sql(entry)])?;
         let found = self.edit_message(message, |applier, row| {
-            // Ready at once, wherever it was.
-            let row = MessageRow { visible: row.published, ..*row };
-            if copied {
+            let lone = if to.lone { LONE } else { 0 };
+            let stamped = if to.times.stamped { STAMPED } else { 0 };
+            let flags = row.flags & !(LONE | STAMPED | SHARED) | lone | stamped;
+            // What it waited for where it was does not count any more.
+            let (visible, expires) = (to.times.visible_at.0, to.times.expires_at.0);
+            let row = MessageRow { visible, expires, flags, ..*row };
+            if to.copied {
                 applier.insert_message(&MessageRow {
-                    id: to_entry,
-                    queue: Some(to_queue),
-                    flags: row.flags & !SHARED,
+                    id: to.entry,
+                    queue: Some(to.queue),
                     ..row
                 })?;
                 if entry == message {
                     applier.doom(message)?;
                 }
-                applier.spare(Scope::Queue(to_queue), to_entry)
+                applier.spare(Scope::Queue(to.queue), to.entry)
             } else {
                 applier.doom(message)?;
                 applier.flush()?;
                 applier.insert_message(&MessageRow {
                     queue: None,
-                    flags: row.flags | SHARED,
+                    flags: flags | SHARED,
                     ..row
                 })?;
-                applier.insert_ref(to_entry, to_queue, message)
+                applier.insert_ref(to.entry, to.queue, message)
             }
         })?;
         match letter {
-            Some(letter) if found => self.died(to_entry, letter),
+            Some(letter) if found => self.died(to.entry, letter),
             _ => Ok(()),
         }
     }

@@ -303,7 +303,7 @@ fn dangling(
 
 /// Saves what is whole in the store at `path` into a new store at `to`; `path` stays as it is.
 ///
-/// Errors: `Locked`, `Io` when `to` is not empty or cannot be written.
+/// Errors: `Locked`, `TooNew`, `Io` when `to` is not empty or cannot be written.
 pub fn repair(path: &Path, to: &Path) -> Result<Report, JournalError> {
     let tables = salvage::repair(path, to)?;
     let mut report = check(to)?;
@@ -327,8 +327,12 @@ pub fn repair(path: &Path, to: &Path) -> Result<Report, JournalError> {
 /// Lets the store at `path` open without what is lost: the damaged log is copied to
 /// `octoq.db-wal.damaged` and cut before its first bad frame, `LAST` becomes `LAST.damaged`.
 ///
-/// Errors: `Locked`, `Io` when a copy cannot be made or one of an earlier call is still there.
+/// Errors: `Locked`, `TooNew`, `Io` when a copy cannot be made or one of an earlier call is still there.
 pub fn accept_loss(path: &Path) -> Result<Vec<String>, JournalError> {
+    // Before the lock is taken, which writes into its file.
+    let watch = Lock::watch(path)?;
+    open::refuse_newer(path)?;
+    drop(watch);
     let _lock = Lock::take(path)?;
     let (log, last) = (folder::log(path), folder::last(path));
     let walk = super::wal::walk(&log).map_err(|error| io_error(&log, &error))?;

@@ -351,6 +351,11 @@ impl Journal {
         self.inner.shared.next.fetch_add(count, AcqRel)
     }
 
+    /// The highest number given so far.
+    pub fn last_number(&self) -> u64 {
+        self.inner.shared.next.load(Acquire).saturating_sub(1)
+    }
+
     /// Publishes would be refused: the disk is full.
     pub fn is_full(&self) -> bool {
         self.inner.shared.full.load(Acquire)

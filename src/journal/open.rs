@@ -27,7 +27,7 @@ pub(super) struct Opened {
     pub catalog: Catalog,
     pub next: u64,
     pub quarantined: u64,
-    /// There was room only where room is kept for acks.
+    /// There was room only where room is kept for acks, or none to keep for them.
     pub full: bool,
 }
 
@@ -71,10 +71,14 @@ pub(super) fn open(settings: &JournalSettings, boot: &str) -> Result<Opened, Jou
     }
     let identity = found.unwrap_or_default();
 
+    // What publishes took now, acks would not have later.
+    let mut without_reserve = false;
     if !full && let Err(error) = reserve.take() {
-        catalog
-            .warnings
-            .push(format!("no room could be set aside for acks on a full disk: {error}"));
+        catalog.warnings.push(format!(
+            "the disk is full: no room could be set aside for acks ({error}), and publishes are \
+             refused until it can"
+        ));
+        (full, without_reserve) = (true, true);
     }
 
     let (marks, noted, next, quarantined) =
@@ -92,7 +96,7 @@ pub(super) fn open(settings: &JournalSettings, boot: &str) -> Result<Opened, Jou
         }
         Err(error) => return Err(sqlite(error)),
     }
-    if full {
+    if full && !without_reserve {
         let warning = "the disk is full: the room set aside for acks was given up";
         catalog.warnings.push(warning.into());
     }
@@ -175,6 +179,15 @@ pub(super) fn inspect(at: &Path, boot: &str) -> Result<Inspected, JournalError> 
     };
     seen.judge();
     Ok(seen)
+}
+
+/// Refuses a store of a newer format before anything is done to it; whatever else is wrong with it
+/// is for the caller to find.
+pub(super) fn refuse_newer(at: &Path) -> Result<(), JournalError> {
+    match inspect(at, "") {
+        Err(error @ JournalError::TooNew { .. }) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 impl Inspected {

@@ -7,7 +7,10 @@ use super::{
     apply::{attempt_crc, dedup_crc, is_history},
     marks::{Marks, Scope},
     quarantine::Found,
-    row::{CLAIMED, MESSAGE_COLUMNS, MessageRow, SHARED, blob, crc_holds, crc_of, integer, text},
+    row::{
+        CLAIMED, LONE, MESSAGE_COLUMNS, MessageRow, SHARED, STAMPED, blob, crc_holds, crc_of,
+        integer, text,
+    },
 };
 use crate::queue::{DeadLetter, Extra, Failure, Restored, RestoredEntry, Timestamp};
 use bytes::Bytes;
@@ -269,6 +272,8 @@ fn deliver(
             body_bytes: u32::try_from(row.body.len()).unwrap_or(u32::MAX),
             entries,
             claimed: row.flags & CLAIMED != 0,
+            stamped: row.flags & STAMPED != 0,
+            lone: row.flags & LONE != 0,
         });
     }
 }

@@ -12,6 +12,10 @@ pub(super) const HISTORY: u32 = 1;
 pub(super) const CLAIMED: u32 = 2;
 /// Its places are rows of `ref`.
 pub(super) const SHARED: u32 = 4;
+/// It was published into one queue only, and no copy was split from it.
+pub(super) const LONE: u32 = 8;
+/// `expires` is also the end of what its queue's retention gives it.
+pub(super) const STAMPED: u32 = 16;
 
 /// The columns of `msg` as every reader of whole rows asks for them.
 pub(super) const MESSAGE_COLUMNS: &str =
@@ -36,11 +40,12 @@ impl<'a> MessageRow<'a> {
     /// The row of a message that is published; `extra` is its JSON text.
     pub fn of(message: &'a Stored, extra: Option<&'a str>) -> Self {
         let (queue, flags) = match &message.place {
-            Place::Queue(queue) => (Some(*queue), 0),
+            Place::Queue(queue) => (Some(*queue), LONE),
             Place::Queues(_) => (None, SHARED),
             Place::History { claimed: true } => (None, HISTORY | CLAIMED),
             Place::History { claimed: false } => (None, HISTORY),
         };
+        let flags = if message.stamped { flags | STAMPED } else { flags };
         MessageRow {
             id: message.number,
             topic: message.topic,

@@ -3,7 +3,7 @@
 use super::{
     JournalError,
     folder::{self, Last, LastFile, Lock, io_error},
-    open::{read_queue, read_topic},
+    open::{self, read_queue, read_topic},
     restore::{read_attempt, read_dead, read_dedup, read_ref},
     row::MessageRow,
     schema::{self, put_meta},
@@ -138,6 +138,7 @@ fn next_readable(conn: &Connection, table: &str, after: i64) -> Option<i64> {
 /// empty. Changes nothing at `from`. Returns what each table gave.
 pub(super) fn repair(from: &Path, to: &Path) -> Result<Vec<Survey>, JournalError> {
     let _watch = Lock::watch(from)?;
+    open::refuse_newer(from)?;
     fs::create_dir_all(to).map_err(|error| io_error(to, &error))?;
     let mut there = fs::read_dir(to).map_err(|error| io_error(to, &error))?;
     if there.next().is_some() {
@@ -171,6 +172,11 @@ fn copy_rows(from: &Path, work: &Path, to: &Path) -> Result<Vec<Survey>, Journal
     let old = schema::connect_readonly(work, 16 << 20).map_err(sqlite)?;
     // Nothing here is sound enough to be believed of the whole; each row speaks for itself.
     old.execute_batch("PRAGMA query_only = ON").map_err(sqlite)?;
+    // The frames behind the damage may say what the main file does not.
+    let known = match schema::identify(&old, work) {
+        Err(error @ JournalError::TooNew { .. }) => return Err(error),
+        known => known.ok().flatten().unwrap_or_default(),
+    };
     let new = schema::connect(&folder::database(to), 64 << 20).map_err(sqlite)?;
     let store = uuid::Uuid::new_v4().as_u64_pair().0;
     schema::create(&new, store).map_err(sqlite)?;
@@ -190,7 +196,6 @@ fn copy_rows(from: &Path, work: &Path, to: &Path) -> Result<Vec<Survey>, Journal
         ..Survey::default()
     }));
 
-    let known = schema::identify(&old, work).ok().flatten().unwrap_or_default();
     let last = Last::read(from).ok().flatten().unwrap_or_default();
     let commit = known.last_commit.max(last.commit) + 1;
     // What was lost may have had numbers above all that is left.

@@ -394,18 +394,15 @@ impl Writer<'_> {
         }
     }
 
-    /// Is there room again? The reserve could be set aside once more, or the file itself has as much free.
+    /// Is there room again? Only when the reserve could be set aside once more: without it,
+    /// publishes would take what the acks need. Free pages of the file go back to the disk first.
     fn probe(&mut self) -> bool {
         let now = Instant::now();
         if now < self.probe_at {
             return false;
         }
         self.probe_at = now + FULL_PROBE_EVERY;
-        let free_inside =
-            self.free_pages().unwrap_or_default().saturating_mul(PAGE_BYTES.cast_signed());
-        let enough_inside = i64::try_from(self.reserve.bytes())
-            .is_ok_and(|bytes| free_inside >= bytes.max(1 << 20));
-        if self.reserve.take().is_err() && !enough_inside {
+        if self.reserve.take().is_err() {
             return false;
         }
         self.shared.full.store(false, Release);

@@ -31,7 +31,8 @@ impl Topic {
                     (lane.peek(End::Front, &self.shelf), lane.peek(End::Back, &self.shelf));
                 assert_eq!(peeked, (ends.0.map(|end| end.1), ends.1.map(|end| end.1)));
                 for (key, ready) in all {
-                    assert!(key.number() <= queue.highest && key.number() > queue.purged_through);
+                    let number = queue.number(ready, &self.shelf);
+                    assert!(number <= queue.highest && number > queue.purged_through);
                     match ready {
                         Ready::Fresh(fresh) => {
                             let kept = self.shelf.get(fresh.slot).unwrap();

@@ -39,6 +39,28 @@ impl Topic {
         Ok(gone)
     }
 
+    /// Removes everything that waits or is in flight; dead letters stay. Receipts are gone.
+    ///
+    /// Returns how many are gone.
+    pub fn clear(&mut self, queue: u32, ledger: &mut Ledger) -> Result<u64, Refusal> {
+        let at = self.at(queue)?;
+        let in_flight = |entry: &Entry| entry.state == State::InFlight;
+        let entries = self.queues[at].entries.iter();
+        let held: Vec<u32> = match self.queues[at].tally(State::InFlight).messages {
+            0 => Vec::new(),
+            count => {
+                let held = entries.filter(|(_, entry)| in_flight(entry)).take(count as usize);
+                held.map(|(held, _)| held as u32).collect()
+            }
+        };
+        let gone = held.len() as u64;
+        for held in held {
+            self.remove_place(at, Ready::Held(held), ledger);
+        }
+        self.queues[at].totals.purged += gone;
+        Ok(gone + self.purge(queue, ledger)?)
+    }
+
     /// Removes a queue with its messages; the memory goes back with the next steps of time. The
     /// caller notes it.
     pub fn drop_queue(&mut self, queue: u32) -> Result<QueueDefinition, Refusal> {

@@ -1,7 +1,7 @@
 //! Handing out, and what consumers say of it: receive, ack, nack, extend.
 
 use super::entries::Entry;
-use super::lane::Ready;
+use super::lane::{Key, Ready};
 use super::publish::span;
 use super::record::{ERROR_BYTES_MAX, FAILURES_MAX, Failure};
 use super::verbs::*;
@@ -15,6 +15,19 @@ struct Failed<'a> {
     error: Option<&'a str>,
 }
 
+/// Why a message goes back into its queue.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Back {
+    /// A consumer gave it back, and the attempt does not count.
+    Released,
+    /// No consumer got it.
+    Unread,
+    /// A consumer gave it back.
+    Nacked,
+    /// Its deadline passed.
+    Missed,
+}
+
 /// A ready message that is about to be handed out.
 struct Found {
     priority: u8,
@@ -24,6 +37,7 @@ struct Found {
     number: u64,
     front: bool,
     published_at: Timestamp,
+    expires_at: Timestamp,
 }
 
 impl Topic {
@@ -57,8 +71,13 @@ impl Topic {
             let Some((priority, ready)) = queue.head(end, &self.shelf) else { break };
             let slot = queue.slot(ready);
             let Some(kept) = self.shelf.get(slot) else { break };
-            let too_old = retention_ms > 0 && kept.published_at.after_ms(retention_ms) <= now;
-            if too_old || kept.expires_at <= now {
+            let expires_at = match retention_ms {
+                ms if ms > 0 && !kept.stamped => {
+                    kept.expires_at.min(kept.published_at.after_ms(ms))
+                }
+                _ => kept.expires_at,
+            };
+            if expires_at <= now {
                 self.remove_place(at, ready, ledger);
                 self.queues[at].totals.expired += 1;
                 continue;
@@ -77,6 +96,7 @@ impl Topic {
                 number: kept.number,
                 front: kept.front(),
                 published_at: kept.published_at,
+                expires_at,
             };
             if request.take {
                 self.take(now, at, end, found, out, ledger);
@@ -98,7 +118,7 @@ impl Topic {
         out: &mut Vec<Delivery>,
         ledger: &mut Ledger,
     ) {
-        let Found { priority, ready, slot, bytes, number, published_at, .. } = found;
+        let Found { priority, ready, slot, bytes, number, published_at, expires_at, .. } = found;
         let queue = &mut self.queues[at];
         let (number, attempt, since) = match ready {
             Ready::Fresh(fresh) => {
@@ -123,7 +143,8 @@ impl Topic {
                 None => return,
             },
         };
-        out.push(Delivery { message, receipt: None, attempt, deadline: Timestamp::NEVER });
+        let deadline = Timestamp::NEVER;
+        out.push(Delivery { message, receipt: None, attempt, at: now, deadline, expires_at });
     }
 
     /// Hands a message out until `deadline`.
@@ -137,7 +158,7 @@ impl Topic {
         deadline: Timestamp,
         out: &mut Vec<Delivery>,
     ) {
-        let Found { priority, ready, slot, bytes, number, front, published_at } = found;
+        let Found { priority, ready, slot, bytes, number, front, published_at, expires_at } = found;
         self.stamp = self.stamp.wrapping_add(1);
         let stamp = self.stamp;
         let queue = &mut self.queues[at];
@@ -182,7 +203,8 @@ impl Topic {
         self.set_deadline(now, deadline, number, entry, stamp);
         let receipt = Some(Receipt { queue: number, slot: entry, stamp });
         if let Some(kept) = self.shelf.get(slot) {
-            out.push(Delivery { message: self.shelf.message(kept), receipt, attempt, deadline });
+            let message = self.shelf.message(kept);
+            out.push(Delivery { message, receipt, attempt, at: now, deadline, expires_at });
         }
     }
 
@@ -201,7 +223,7 @@ impl Topic {
                     && entry.due > now;
                 if good { Ok((at, receipt.slot)) } else { Err(Refusal::ReceiptGone) }
             }
-            Reference::Id { queue, id } => {
+            Reference::Id { queue, id } | Reference::Anywhere { queue, id } => {
                 let at = self.at(*queue)?;
                 let slots = self.shelf.by_id(id);
                 let queue = &mut self.queues[at];
@@ -212,20 +234,70 @@ impl Topic {
                 });
                 held.map(|held| (at, held)).ok_or(Refusal::MessageNotFound)
             }
+            Reference::Origin { queue, origin } => {
+                let (at, place) = self.by_origin(*queue, *origin)?;
+                match place {
+                    Ready::Held(held) if self.is_in_flight(now, at, held) => Ok((at, held)),
+                    Ready::Held(_) | Ready::Fresh(_) => Err(Refusal::MessageNotFound),
+                }
+            }
         }
     }
 
-    /// Ends a delivery for good.
+    fn is_in_flight(&self, now: Timestamp, at: usize, held: u32) -> bool {
+        let good = |entry: &Entry| entry.state == State::InFlight && entry.due > now;
+        self.queues[at].entry(held).is_some_and(good)
+    }
+
+    /// The place of a message by where it came into the world, whatever its state: in that queue, or
+    /// (a lone one) wherever it is. Copies of one message in one queue are told apart by nobody: the
+    /// first counts.
+    fn by_origin(&mut self, queue: Option<u32>, origin: Origin) -> Result<(usize, Ready), Refusal> {
+        let slots = self.shelf.by_origin(origin);
+        slots
+            .into_iter()
+            .find_map(|slot| {
+                let lone = self.shelf.get(slot)?.lone;
+                let queue = queue.or((lone != 0).then_some(lone))?;
+                let at = self.at(queue).ok()?;
+                Some((at, self.place_in(at, slot)?))
+            })
+            .ok_or(Refusal::MessageNotFound)
+    }
+
+    /// The place of a message that is named whatever its state; `None` for what must be in flight.
+    fn place_named(&mut self, reference: &Reference) -> Option<Result<(usize, Ready), Refusal>> {
+        match reference {
+            Reference::Receipt(_) | Reference::Id { .. } => None,
+            Reference::Anywhere { queue, id } => Some(self.at(*queue).and_then(|at| {
+                let place = self.place_of(at, id).ok_or(Refusal::MessageNotFound)?;
+                Ok((at, place))
+            })),
+            Reference::Origin { queue, origin } => Some(self.by_origin(*queue, *origin)),
+        }
+    }
+
+    /// Ends a delivery for good; [`Reference::Anywhere`] and [`Reference::Origin`] end a message in
+    /// any state.
     ///
     /// Errors: `ReceiptGone` for a receipt that was used, is past its deadline or never was;
-    /// `MessageNotFound` for an id that is not in flight.
+    /// `MessageNotFound` for an id that is not in flight, or not there.
     pub fn ack(
         &mut self,
         now: Timestamp,
         reference: &Reference,
         ledger: &mut Ledger,
     ) -> Result<(), Refusal> {
-        let (at, held) = self.in_flight(now, reference)?;
+        let found = self.in_flight(now, reference);
+        if found.is_err()
+            && let Some(named) = self.place_named(reference)
+        {
+            let (at, place) = named?;
+            self.remove_place(at, place, ledger);
+            self.queues[at].totals.acked += 1;
+            return Ok(());
+        }
+        let (at, held) = found?;
         let queue = &mut self.queues[at];
         let Some(entry) = queue.finish(held) else { return Err(Refusal::ReceiptGone) };
         queue.totals.acked += 1;
@@ -234,7 +306,11 @@ impl Topic {
         Ok(())
     }
 
-    /// Gives a delivery back, or sends it to the dead letters. Errors: as [`Topic::ack`].
+    /// Gives a delivery back, or sends it to the dead letters; by [`Reference::Anywhere`] and
+    /// [`Reference::Origin`], also makes a delayed message ready, or gives it another delay. By
+    /// origin, one that is ready or dead stays as it is. Errors: as [`Topic::ack`].
+    ///
+    /// Numbers: at most one from the ledger.
     pub fn nack(
         &mut self,
         now: Timestamp,
@@ -242,13 +318,21 @@ impl Topic {
         nack: &Nack,
         ledger: &mut Ledger,
     ) -> Result<(), Refusal> {
-        let (at, held) = self.in_flight(now, reference)?;
-        self.queues[at].totals.nacked += 1;
+        let found = self.in_flight(now, reference);
+        if found.is_err()
+            && let Some(named) = self.place_named(reference)
+        {
+            let renewed = self.renew(now, named?, nack, ledger);
+            return if matches!(reference, Reference::Origin { .. }) { Ok(()) } else { renewed };
+        }
+        let (at, held) = found?;
+        self.queues[at].totals.nacked += u64::from(*nack != Nack::Unread);
         match nack {
             Nack::Release { delay } => {
                 let until = now.after(delay.unwrap_or_default());
-                self.return_entry(now, at, held, until, false, ledger);
+                self.return_entry(now, at, held, until, Back::Released, ledger);
             }
+            Nack::Unread => self.return_entry(now, at, held, now, Back::Unread, ledger),
             Nack::Fail { delay, error } => {
                 let failed = Failed { now, reason: DeadReason::Nacked, error: error.as_deref() };
                 self.fail(at, held, &failed, *delay, ledger);
@@ -260,6 +344,63 @@ impl Topic {
             }
         }
         Ok(())
+    }
+
+    /// A delayed message is ready, or has another delay.
+    fn renew(
+        &mut self,
+        now: Timestamp,
+        (at, place): (usize, Ready),
+        nack: &Nack,
+        ledger: &mut Ledger,
+    ) -> Result<(), Refusal> {
+        let queue = &mut self.queues[at];
+        let until = match nack {
+            Nack::Release { delay } | Nack::Fail { delay, .. } => {
+                now.after(delay.unwrap_or_default())
+            }
+            Nack::Dead { .. } | Nack::Unread => return Err(Refusal::MessageNotFound),
+        };
+        let delayed = |held| queue.entry(held).is_some_and(|entry| entry.state == State::Delayed);
+        let held = match place {
+            Ready::Held(held) if delayed(held) => held,
+            Ready::Held(_) | Ready::Fresh(_) => return Err(Refusal::MessageNotFound),
+        };
+        queue.totals.nacked += 1;
+        queue.change(held, |entry| {
+            entry.state = if until > now { State::Delayed } else { State::Ready };
+            (entry.due, entry.since) = (until, until);
+        });
+        if let Some(entry) = queue.entry(held) {
+            ledger.note(|| Record::Attempted {
+                entry: entry.number,
+                attempts: entry.attempts,
+                visible_at: until,
+                failures: entry.failures(),
+            });
+        }
+        Ok(())
+    }
+
+    /// In which order to nack a batch: what goes to the front of its queue in the reverse of the order
+    /// in which it was handed out, so that it keeps that order. `None`: as it stands.
+    pub fn order_of_nacks(&self, batch: &[(Reference, Nack)]) -> Option<Vec<usize>> {
+        let to_front =
+            |queue: &super::entries::Queue| queue.definition.policy.returns == Returns::Front;
+        if batch.len() < 2 || !self.queues.iter().any(to_front) {
+            return None;
+        }
+        let handed_out = |at: &usize| match batch.get(*at) {
+            Some((Reference::Receipt(receipt), _)) => {
+                let queue = self.at(receipt.queue).ok().map(|at| &self.queues[at]);
+                queue.is_some_and(to_front).then_some(std::cmp::Reverse(receipt.stamp))
+            }
+            _ => None,
+        };
+        let mut order: Vec<usize> = (0..batch.len()).collect();
+        // Those that stay in their order come before all others.
+        order.sort_by_key(handed_out);
+        Some(order)
     }
 
     /// Moves the deadline of a delivery to `now` plus `span`. Errors: as [`Topic::ack`].
@@ -297,16 +438,20 @@ impl Topic {
         ledger: &mut Ledger,
     ) {
         self.note_failure(at, held, failed);
-        let policy = &self.queues[at].definition.policy;
         let attempts = self.queues[at].entry(held).map_or(0, |entry| entry.attempts);
-        if policy.max_deliveries > 0 && attempts >= policy.max_deliveries {
+        if self.queues[at].limit().is_some_and(|limit| attempts >= limit) {
             return self.die(failed.now, at, held, failed.reason, ledger);
         }
+        let policy = &self.queues[at].definition.policy;
         let last = policy.backoff_ms.len().saturating_sub(1);
         let nth = (attempts.max(1) as usize - 1).min(last);
         let backoff = policy.backoff_ms.get(nth).copied().unwrap_or(0);
         let until = failed.now.after(delay.unwrap_or(span(backoff)));
-        self.return_entry(failed.now, at, held, until, true, ledger);
+        let back = match failed.reason {
+            DeadReason::DeadlineMissed => Back::Missed,
+            DeadReason::Nacked | DeadReason::Rejected => Back::Nacked,
+        };
+        self.return_entry(failed.now, at, held, until, back, ledger);
     }
 
     fn note_failure(&mut self, at: usize, held: u32, failed: &Failed<'_>) {
@@ -320,16 +465,49 @@ impl Topic {
         failures.push(Failure { at: failed.now, attempt, reason: failed.reason, error });
     }
 
-    /// Back to its own place, now or later; gone when it was purged or has expired meanwhile.
+    /// Where a message that comes back lies in its lane; `None`: at its own place. At the front, one
+    /// that comes later lies before those that came before it; but what misses its deadline at one
+    /// moment has one number, and the order in which it was handed out. What nobody got lies where it
+    /// lay.
+    ///
+    /// Numbers: at most one from the ledger.
+    fn line_up(&mut self, at: usize, held: u32, back: Back, ledger: &mut Ledger) -> Option<Key> {
+        let queue = &mut self.queues[at];
+        match (queue.definition.policy.returns, back) {
+            (_, Back::Unread) => queue.entry(held)?.history.as_ref()?.line,
+            (Returns::Place, _) => None,
+            (Returns::Back, _) => Some(Key::new(ledger.numbers(1), false)),
+            (Returns::Front, Back::Released | Back::Nacked) => {
+                Some(Key::new(ledger.numbers(1), true))
+            }
+            (Returns::Front, Back::Missed) => {
+                let (due, turn) = queue.entry(held).map(|entry| (entry.due, entry.stamp))?;
+                let same =
+                    |first: Timestamp| due >= first && due.since_ms(first) < policy::TOGETHER_MS;
+                let key = match queue.together {
+                    Some((first, key)) if same(first) => key,
+                    _ => {
+                        let key = Key::new(ledger.numbers(1), true);
+                        queue.together = Some((due, key));
+                        key
+                    }
+                };
+                Some(key.turn(turn))
+            }
+        }
+    }
+
+    /// Back to its place in line, now or later; gone when it was purged or has expired meanwhile.
     fn return_entry(
         &mut self,
         now: Timestamp,
         at: usize,
         held: u32,
         until: Timestamp,
-        counts: bool,
+        back: Back,
         ledger: &mut Ledger,
     ) {
+        let counts = !matches!(back, Back::Released | Back::Unread);
         let queue = &mut self.queues[at];
         let Some(entry) = queue.entry(held) else { return };
         let expired = self.shelf.get(entry.slot).is_none_or(|kept| kept.expires_at <= now);
@@ -340,7 +518,10 @@ impl Topic {
             return self.remove_place(at, Ready::Held(held), ledger);
         }
         let waits = until > now;
+        let line = self.line_up(at, held, back, ledger);
+        let queue = &mut self.queues[at];
         queue.change(held, |entry| {
+            entry.line_up(line);
             if !counts {
                 entry.attempts = entry.attempts.saturating_sub(1);
             }
@@ -360,6 +541,33 @@ impl Topic {
                 failures: entry.failures(),
             });
         }
+    }
+
+    /// How many messages wait in a queue that have had all the deliveries they may have.
+    pub fn exhausted(&self, queue: u32) -> Result<usize, Refusal> {
+        let at = self.at(queue)?;
+        Ok(self.queues[at].exhausted().count())
+    }
+
+    /// Messages that wait and have had all the deliveries they may have become dead letters, in the
+    /// order of their places: to be called when the limit was lowered.
+    ///
+    /// Numbers: one from the ledger for each; see [`Topic::exhausted`].
+    pub fn expel(
+        &mut self,
+        now: Timestamp,
+        queue: u32,
+        ledger: &mut Ledger,
+    ) -> Result<(), Refusal> {
+        let at = self.at(queue)?;
+        let mut found: Vec<(u64, u32)> = self.queues[at].exhausted().collect();
+        found.sort_unstable();
+        for (_, held) in found {
+            let failures = self.queues[at].entry(held).map(Entry::failures).unwrap_or_default();
+            let reason = failures.last().map_or(DeadReason::Nacked, |failure| failure.reason);
+            self.die(now, at, held, reason, ledger);
+        }
+        Ok(())
     }
 
     /// Becomes a dead letter of its queue, or moves to the queue its dead letters go to.
@@ -387,7 +595,12 @@ impl Topic {
             entry.history.get_or_insert_default().letter = Some(letter.clone());
         });
         ledger.note(|| Record::Died { entry: number, letter });
-        let dead_max = queue.definition.policy.dead_max;
+        self.keep_dead_max(at, ledger);
+    }
+
+    /// The oldest dead letters go when there are more than the queue keeps.
+    pub(super) fn keep_dead_max(&mut self, at: usize, ledger: &mut Ledger) {
+        let dead_max = self.queues[at].definition.policy.dead_max;
         while dead_max > 0
             && self.queues[at].tally(State::Dead).messages > dead_max
             && let Some((_, oldest)) = self.queues[at].dead.first_key_value()

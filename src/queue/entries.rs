@@ -13,7 +13,7 @@ use super::record::Failure;
 use super::shelf::Shelf;
 use super::stats::Waits;
 use super::verbs::{Counts, End, State, Totals};
-use super::{DeadLetter, QueueDefinition, Timestamp};
+use super::{DeadLetter, QueueDefinition, Target, Timestamp};
 use rustc_hash::FxHashMap;
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -56,20 +56,31 @@ pub struct History {
     pub failures: Vec<Failure>,
     /// Its death; kept when it is redriven.
     pub letter: Option<DeadLetter>,
+    /// Where it lies in its lane when that is not its own place: it came back to an end of the queue.
+    pub line: Option<Key>,
 }
 
 impl History {
     /// What the failures and the death of a message are when it goes on living elsewhere.
     pub fn of(failures: Vec<Failure>, letter: Option<DeadLetter>) -> Option<Box<History>> {
         let known = letter.is_some() || !failures.is_empty();
-        known.then(|| Box::new(History { failures, letter }))
+        known.then(|| Box::new(History { failures, letter, line: None }))
     }
 }
 
 impl Entry {
     /// Where it lies in its lane.
     pub fn key(&self) -> Key {
-        Key::new(self.number, self.front)
+        let line = self.history.as_ref().and_then(|history| history.line);
+        line.unwrap_or(Key::new(self.number, self.front))
+    }
+
+    /// It came back: to a place in line, or (`None`) to its own.
+    pub fn line_up(&mut self, line: Option<Key>) {
+        match (&mut self.history, line) {
+            (None, None) => (),
+            (history, line) => history.get_or_insert_default().line = line,
+        }
     }
 
     /// Its failed deliveries.
@@ -93,8 +104,8 @@ impl Entry {
 pub struct Queue {
     /// Name, number, settings.
     pub definition: QueueDefinition,
-    /// Number of the queue its dead letters go to.
-    pub dead_target: Option<u32>,
+    /// The queue its dead letters go to.
+    pub dead_target: Option<Target>,
     /// One per priority; only as many as are used.
     pub lanes: Vec<Lane>,
     /// Everything that is more than a place in line.
@@ -109,6 +120,8 @@ pub struct Queue {
     /// Slot of a message to its entry, once somebody asked.
     by_slot: Option<FxHashMap<u32, u32>>,
     next_death: u64,
+    /// The last moment at which deliveries missed their deadlines, and the key they share.
+    pub together: Option<(Timestamp, Key)>,
     /// The highest number of a place so far.
     pub highest: u64,
     /// Places up to this number do not come back.
@@ -170,12 +183,32 @@ impl Queue {
             deadlines: VecDeque::new(),
             by_slot: None,
             next_death: 0,
+            together: None,
             highest: 0,
             purged_through: 0,
             counts: [Tally::default(); 4],
             totals: Totals::default(),
             waits: Waits::default(),
         }
+    }
+
+    /// After so many failed deliveries a message becomes a dead letter; `None`: never.
+    pub fn limit(&self) -> Option<u32> {
+        let policy = &self.definition.policy;
+        let counts = !policy.limit_needs_target || self.dead_target.is_some();
+        (counts && policy.max_deliveries > 0).then_some(policy.max_deliveries)
+    }
+
+    /// Those that wait and have had all their deliveries: number of the place, and entry.
+    pub fn exhausted(&self) -> impl Iterator<Item = (u64, u32)> {
+        let (limit, purged) = (self.limit(), self.purged_through);
+        let waits = move |entry: &Entry| {
+            matches!(entry.state, State::Ready | State::Delayed) && !entry.is_purged(purged)
+        };
+        let entries = self.entries.iter().filter(move |(_, entry)| {
+            waits(entry) && limit.is_some_and(|limit| entry.attempts >= limit)
+        });
+        entries.map(|(held, entry)| (entry.number, held as u32))
     }
 
     /// How many are in a state.
@@ -460,6 +493,16 @@ impl Queue {
         let (first, last) = (own.min(furthest), own.max(furthest));
         let mut places = lane.ring_from(first, shelf).take_while(|(key, _)| *key <= last);
         places.find(|(_, fresh)| fresh.slot == slot).map(|(_, fresh)| (priority, fresh))
+    }
+
+    /// An entry that lies elsewhere than at its own place has another number there. Its lane is told
+    /// by [`Queue::rename`].
+    pub fn renumber_line(&mut self, at: u32, number: u64) {
+        if let Some(line) =
+            self.entry_mut(at).and_then(|entry| entry.history.as_mut()?.line.as_mut())
+        {
+            *line = line.renumbered(number);
+        }
     }
 
     /// Everything that waits is gone from the lists and the counts; returns what to clear away.

@@ -1,6 +1,7 @@
 //! Which messages of a topic a queue takes, by attribute.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Every named attribute must be there and be one of the listed texts. Empty takes everything
@@ -9,17 +10,30 @@ use std::collections::BTreeMap;
 #[serde(transparent)]
 pub struct Filter(pub BTreeMap<String, Vec<String>>);
 
+/// The attributes of one message, read once for all the filters that look at them.
+#[derive(Debug, Default)]
+pub struct Attributes(Option<BTreeMap<String, Value>>);
+
+impl Attributes {
+    /// Of a JSON object as text; anything else has no attributes.
+    pub fn read(text: Option<&str>) -> Attributes {
+        Attributes(text.and_then(|text| serde_json::from_str(text).ok()))
+    }
+}
+
 impl Filter {
     /// Whether a message with these attributes (JSON object as text) passes.
     ///
     /// An attribute that is not a text is compared by its JSON text. No attributes: never.
     pub fn accepts(&self, attributes: Option<&str>) -> bool {
-        let Some(text) = attributes else { return false };
-        let Ok(found) = serde_json::from_str::<BTreeMap<String, serde_json::Value>>(text) else {
-            return false;
-        };
+        self.takes(&Attributes::read(attributes))
+    }
+
+    /// [`Filter::accepts`] for attributes that were read already.
+    pub fn takes(&self, attributes: &Attributes) -> bool {
+        let Some(found) = &attributes.0 else { return false };
         self.0.iter().all(|(name, wanted)| match found.get(name) {
-            Some(serde_json::Value::String(value)) => wanted.contains(value),
+            Some(Value::String(value)) => wanted.contains(value),
             Some(value) => wanted.contains(&value.to_string()),
             None => false,
         })

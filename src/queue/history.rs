@@ -219,7 +219,8 @@ impl History {
 
     /// Publishes one message. `listeners`: subscribers are attached and get it, so it is claimed.
     ///
-    /// Errors: `Paused`, `Full` when the backlog is at its bounds, `WrongKind` for a delay,
+    /// Errors: `Paused`, `Full` when the backlog is at its bounds, `WrongKind` for a delay and for a
+    /// past in queues,
     /// `DuplicateId` never (ids need not be unique where nobody looks up by id).
     pub fn publish(
         &mut self,
@@ -232,10 +233,14 @@ impl History {
         if self.policy.paused_in {
             return Err(Refusal::Paused);
         }
+        let (extra, past) = Extra::without_past(message.extra.take());
+        message.extra = extra;
         let extra = message.extra.as_ref();
-        if extra.and_then(|extra| extra.deliver_at).is_some_and(|at| at > now) {
+        let in_queues = past.as_ref().is_some_and(Past::is_of_queues);
+        if in_queues || extra.and_then(|extra| extra.deliver_at).is_some_and(|at| at > now) {
             return Err(Refusal::WrongKind);
         }
+        let published_at = past.and_then(|past| past.published_at).unwrap_or(now).min(now);
         let key = extra.and_then(|extra| extra.dedup_key.as_ref());
         if let Some(first) = key.and_then(|key| self.dedup.first(now, key)) {
             let made = || MessageId::made(first.published_at, self.salt, first.seq);
@@ -263,7 +268,7 @@ impl History {
             body,
             number,
             seq,
-            published_at: now,
+            published_at,
             expires_at,
             extra: extra.cloned(),
             claimed: listeners,
@@ -273,11 +278,12 @@ impl History {
         self.totals.published += 1;
         ledger.note(|| {
             Record::Published(Stored {
+                stamped: false,
                 number,
                 topic: self.number,
                 seq,
-                published_at: now,
-                visible_at: now,
+                published_at,
+                visible_at: published_at,
                 expires_at,
                 extra: extra.cloned(),
                 body: message.body.clone(),
@@ -289,7 +295,7 @@ impl History {
         {
             let until = now.after(Duration::from_millis(self.policy.dedup_window_ms));
             let max = self.policy.dedup_keys_max;
-            self.dedup.remember((self.number, key.clone(), seq), now, until, max, ledger);
+            self.dedup.remember((self.number, key.clone(), seq), published_at, until, max, ledger);
             if let Some(id) = extra.and_then(|extra| extra.client_id.as_ref()) {
                 self.dedup.name(key, id);
             }
@@ -439,6 +445,8 @@ impl History {
 
     fn message(&self, item: &Item) -> Message {
         Message {
+            salt: self.salt,
+            lone: false,
             id: self.id(item),
             seq: item.seq,
             number: item.number,
@@ -482,6 +490,32 @@ impl History {
         }
         batch.next = self.committed + 1;
         batch
+    }
+
+    /// Messages behind a cursor, by their numbers in the whole broker, and no gaps: for a reader
+    /// that is shown what there is and told nothing else.
+    ///
+    /// Those that are not committed yet are among them: who asks waits for the store.
+    pub fn read_after(&self, now: Timestamp, cursor: &mut Cursor, want: Want) -> Vec<Message> {
+        cursor.cut = false;
+        let first = self.items.partition_point(|item| item.number <= cursor.number);
+        let mut alive = self.items.range(first..).filter(|item| item.expires_at > now);
+        let (mut read, max) = match want {
+            Want::Oldest(max) => (Vec::new(), max),
+            Want::Newest => {
+                let newest = alive.next_back();
+                let newest =
+                    newest.filter(|item| cursor.pass(item.number, item.body.len() as usize));
+                return newest.map(|item| self.message(item)).into_iter().collect();
+            }
+        };
+        while read.len() < max
+            && let Some(item) = alive.next()
+            && cursor.pass(item.number, item.body.len() as usize)
+        {
+            read.push(self.message(item));
+        }
+        read
     }
 
     /// What is gone of a stretch.
@@ -618,12 +652,16 @@ impl History {
     }
 
     /// Gives back memory, oldest first, until `bytes` are free: by leaving bodies to the store
-    /// (`stored`), or by dropping claimed messages. Returns how many bytes.
+    /// (`stored`), or by dropping messages: claimed ones first, then, where the topic rather drops
+    /// than refuses, its backlog. Returns how many bytes.
     pub fn relieve(&mut self, bytes: u64, stored: bool, ledger: &mut Ledger) -> u64 {
         let before = self.resident;
         while before - self.resident < bytes {
             if !stored {
-                let Some(at) = self.oldest_claimed() else { break };
+                let drops = self.policy.overflow == Overflow::DropOldest;
+                let backlog = || (drops && !self.items.is_empty()).then_some(0);
+                let Some(at) = self.oldest_claimed().or_else(backlog) else { break };
+                self.totals.dropped += u64::from(self.items.get(at).is_some_and(|it| !it.claimed));
                 self.remove(at, true, ledger);
                 continue;
             }

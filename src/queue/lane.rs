@@ -1,7 +1,7 @@
 //! The ready messages of one priority, in order.
 //!
 //! The order is that of the places' numbers ([`Key`]), so that it is the same after a restart, and
-//! so that what comes back is handed out in its own place. Messages that were never handed out lie
+//! so that what comes back is handed out in its own place, unless its queue puts it at an end. Messages that were never handed out lie
 //! in a dense ring of eight bytes each; what came back lies beside it. A message taken out of the
 //! middle of the ring leaves a hole, which goes when it reaches an end or when holes outweigh messages.
 
@@ -12,37 +12,59 @@ use std::ops::Bound;
 
 /// Where a place lies in its priority: the smallest is handed out first. What was published with
 /// `front` comes first, youngest before oldest; then the others, oldest before youngest.
+///
+/// What was put at an end when it came back has a new number; at the front, all that came back at
+/// one moment share it, and are told apart by their turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key(i64);
+pub struct Key {
+    at: i64,
+    turn: u64,
+}
 
 impl Key {
     /// Before all.
-    pub const FIRST: Key = Key(i64::MIN);
+    pub const FIRST: Key = Key { at: i64::MIN, turn: 0 };
 
     /// Of a place with this number.
+    #[inline]
     pub fn new(number: u64, front: bool) -> Key {
         let number = number as i64;
-        Key(if front { -number } else { number })
+        Key { at: if front { -number } else { number }, turn: 0 }
+    }
+
+    /// The `turn`th of those that share the number of this key.
+    pub fn turn(self, turn: u64) -> Key {
+        Key { turn, ..self }
     }
 
     /// The number of the place.
     pub fn number(self) -> u64 {
-        self.0.unsigned_abs()
+        self.at.unsigned_abs()
     }
 
-    /// As a number that ascends with the keys, of 59 bits.
-    pub fn to_cursor(self) -> u64 {
-        (self.0 + (1 << (CURSOR_BITS - 1))) as u64
+    /// The same, with another number.
+    pub fn renumbered(self, number: u64) -> Key {
+        Key { turn: self.turn, ..Key::new(number, self.at < 0) }
+    }
+
+    /// As a number that ascends with the keys, of 123 bits.
+    pub fn to_cursor(self) -> u128 {
+        let at = (self.at + (1 << (NUMBER_BITS - 1))) as u128;
+        (at << u64::BITS) | u128::from(self.turn)
     }
 
     /// The key behind the one that [`Self::to_cursor`] gave.
-    pub fn behind_cursor(cursor: u64) -> Key {
-        Key((cursor & ((1 << CURSOR_BITS) - 1)) as i64 - (1 << (CURSOR_BITS - 1)) + 1)
+    pub fn behind_cursor(cursor: u128) -> Key {
+        let behind = (cursor & ((1 << CURSOR_BITS) - 1)) + 1;
+        let at = (behind >> u64::BITS) as i64 - (1 << (NUMBER_BITS - 1));
+        Key { at, turn: behind as u64 }
     }
 }
 
+/// Bits of a number with its sign; they are enough for one a nanosecond, for nine years.
+const NUMBER_BITS: u32 = 59;
 /// Bits of a cursor.
-pub const CURSOR_BITS: u32 = 59;
+pub const CURSOR_BITS: u32 = NUMBER_BITS + u64::BITS;
 
 /// A message in the ring: its slot in the topic, and how far its place's number is above its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,7 +210,7 @@ impl Lane {
         if fresh.slot == HOLE || shelf.key(fresh) != key {
             return None;
         }
-        let (side, bit) = if key.0 < 0 { (self.front, FRONT_BIT) } else { (self.back, 0) };
+        let (side, bit) = if key.at < 0 { (self.front, FRONT_BIT) } else { (self.back, 0) };
         let distance =
             key.number().checked_sub(side.anchor).and_then(|far| u32::try_from(far).ok());
         let offset = bit | distance.filter(|far| *far < FAR).unwrap_or(FAR);
@@ -245,6 +267,45 @@ impl Lane {
             (Some(_), _) => ring.next(),
             (None, _) => returned.next(),
         })
+    }
+
+    /// The ready messages whose places have a higher number than this, the lowest first.
+    pub fn placed_after<'a>(
+        &'a self,
+        number: u64,
+        shelf: &'a Shelf,
+    ) -> impl Iterator<Item = (u64, Ready)> {
+        let back = self.from(Key::new(number.saturating_add(1), false), shelf);
+        let mut back = back.map(|(key, ready)| (key.number(), ready)).peekable();
+        // At the front the highest numbers come first.
+        let end = Key::new(number, true);
+        let ring = self.ring.range(..self.lower_bound(end, shelf)).rev();
+        let ring = ring.filter(|fresh| fresh.slot != HOLE);
+        let mut ring = ring.map(|fresh| (shelf.key(*fresh), Ready::Fresh(*fresh))).peekable();
+        let returned = self.returned.range(..end).rev();
+        let mut returned = returned.map(|(key, held)| (*key, Ready::Held(*held))).peekable();
+        let mut front = std::iter::from_fn(move || {
+            let (key, ready) = match (ring.peek(), returned.peek()) {
+                (Some(fresh), Some(held)) if held.0 > fresh.0 => returned.next(),
+                (Some(_), _) => ring.next(),
+                (None, _) => returned.next(),
+            }?;
+            Some((key.number(), ready))
+        })
+        .peekable();
+        std::iter::from_fn(move || match (back.peek(), front.peek()) {
+            (Some(back), Some(other)) if other.0 < back.0 => front.next(),
+            (Some(_), _) => back.next(),
+            (None, _) => front.next(),
+        })
+    }
+
+    /// The ready message whose place has the highest number.
+    pub fn placed_last(&self, shelf: &Shelf) -> Option<(u64, Ready)> {
+        // What was put at the front has the highest number at the front, the others at the back.
+        let ends = [self.from(Key::FIRST, shelf).next(), self.backwards(shelf).next()];
+        let numbered = ends.into_iter().flatten().map(|(key, ready)| (key.number(), ready));
+        numbered.max_by_key(|(number, _)| *number)
     }
 
     /// All ready messages, last first.

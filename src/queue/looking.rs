@@ -64,12 +64,12 @@ impl Topic {
         &self,
         queue: u32,
         state: State,
-        after: Option<u64>,
+        after: Option<u128>,
         max: usize,
     ) -> Result<Page, Refusal> {
         let queue = &self.queues[self.at(queue)?];
         let mut page = Page::default();
-        let mut add = |cursor: u64, place: Ready| {
+        let mut add = |cursor: u128, place: Ready| {
             if page.views.len() >= max {
                 return false;
             }
@@ -83,14 +83,16 @@ impl Topic {
         let whole = match state {
             State::Ready => self.list_ready(queue, after, add),
             State::Dead => {
-                queue.dead.range(behind..).all(|(died, held)| add(*died, Ready::Held(*held)))
+                let behind = u64::try_from(behind).unwrap_or(u64::MAX);
+                let mut dead = queue.dead.range(behind..);
+                dead.all(|(died, held)| add(u128::from(*died), Ready::Held(*held)))
             }
             State::Delayed | State::InFlight => {
                 let purged = queue.purged_through;
                 let listed = |entry: &Entry| entry.state == state && !entry.is_purged(purged);
                 let first = usize::try_from(behind).unwrap_or(usize::MAX);
                 (first..queue.entries.capacity()).all(|held| match queue.entries.get(held) {
-                    Some(entry) if listed(entry) => add(held as u64, Ready::Held(held as u32)),
+                    Some(entry) if listed(entry) => add(held as u128, Ready::Held(held as u32)),
                     _ => true,
                 })
             }
@@ -101,12 +103,66 @@ impl Topic {
         Ok(page)
     }
 
+    /// Ready messages whose places are behind a cursor, in the order of their numbers and whatever
+    /// their priority: for a bystander, who takes nothing. What is in flight or waits for a time is
+    /// not shown; what was given back to an end of the queue has a new place there.
+    pub fn read_after(
+        &self,
+        now: Timestamp,
+        queue: u32,
+        cursor: &mut Cursor,
+        want: Want,
+    ) -> Result<Vec<Message>, Refusal> {
+        let queue = &self.queues[self.at(queue)?];
+        cursor.cut = false;
+        let alive = |ready| {
+            let kept = self.shelf.get(queue.slot(ready))?;
+            (kept.expires_at > now).then_some(kept)
+        };
+        let mut read = Vec::new();
+        let max = match want {
+            Want::Oldest(max) => max,
+            Want::Newest => {
+                let last = queue.lanes.iter().filter_map(|lane| lane.placed_last(&self.shelf));
+                let last = last.max_by_key(|(number, _)| *number);
+                let last = last.filter(|(number, _)| *number > cursor.number);
+                if let Some((number, kept)) =
+                    last.and_then(|(number, ready)| Some((number, alive(ready)?)))
+                    && cursor.pass(number, kept.body.len() as usize)
+                {
+                    read.push(self.shelf.message(kept));
+                }
+                return Ok(read);
+            }
+        };
+        // Higher than any number that is given.
+        let behind = cursor.number.min(1 << 58);
+        let mut lanes: Vec<_> = queue
+            .lanes
+            .iter()
+            .map(|lane| lane.placed_after(behind, &self.shelf).peekable())
+            .collect();
+        while read.len() < max {
+            let heads = lanes.iter_mut().enumerate();
+            let heads = heads.filter_map(|(at, lane)| Some((lane.peek()?.0, at)));
+            let Some((number, at)) = heads.min() else { break };
+            let Some((_, ready)) = lanes[at].next() else { break };
+            if let Some(kept) = alive(ready) {
+                if !cursor.pass(number, kept.body.len() as usize) {
+                    break;
+                }
+                read.push(self.shelf.message(kept));
+            }
+        }
+        Ok(read)
+    }
+
     /// Goes through the ready messages from behind a cursor until `add` has enough; true: to the end.
     fn list_ready(
         &self,
         queue: &Queue,
-        after: Option<u64>,
-        mut add: impl FnMut(u64, Ready) -> bool,
+        after: Option<u128>,
+        mut add: impl FnMut(u128, Ready) -> bool,
     ) -> bool {
         let start = after.map(|after| ((after >> CURSOR_BITS) as usize, Key::behind_cursor(after)));
         for (at, lane) in queue.lanes.iter().enumerate().rev() {
@@ -116,7 +172,7 @@ impl Topic {
                 _ => Key::FIRST,
             };
             for (key, ready) in lane.from(from, &self.shelf) {
-                if !add(((at as u64) << CURSOR_BITS) | key.to_cursor(), ready) {
+                if !add(((at as u128) << CURSOR_BITS) | key.to_cursor(), ready) {
                     return false;
                 }
             }

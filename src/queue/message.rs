@@ -1,5 +1,6 @@
 //! What is published and what is handed out.
 
+use super::{Past, QueueName};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
@@ -62,10 +63,10 @@ impl MessageId {
     }
 
     /// The salt and the sequence number inside an id of the shape of [`MessageId::made`].
-    pub fn salt_and_seq(uuid: Uuid) -> (u32, u64) {
+    pub fn origin(uuid: Uuid) -> Origin {
         let bits = uuid.as_u128();
         let free = (((bits >> 64) & 0xfff) << 62) | (bits & ((1 << 62) - 1));
-        ((free >> SEQ_BITS) as u32, (free & ((1 << SEQ_BITS) - 1)) as u64)
+        Origin { salt: (free >> SEQ_BITS) as u32, seq: (free & ((1 << SEQ_BITS) - 1)) as u64 }
     }
 
     /// Reads what a client sent: a hyphenated UUID is taken for a made id, all else for a client's own.
@@ -114,6 +115,24 @@ pub struct Extra {
     /// Put before everything that waits (okQ's push at the left), not behind.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub front: bool,
+    /// What became of it before it came here. Taken out when it is published: its parts are kept
+    /// where they are for every message.
+    #[serde(skip)]
+    pub past: Option<Box<Past>>,
+}
+
+impl Extra {
+    /// The past of a message, and what stays of its extra; nothing when that says nothing.
+    pub(super) fn without_past(extra: Option<Arc<Extra>>) -> (Option<Arc<Extra>>, Option<Past>) {
+        match extra {
+            Some(extra) if extra.past.is_some() => {
+                let mut extra = Arc::unwrap_or_clone(extra);
+                let past = extra.past.take().map(|past| *past);
+                ((extra != Extra::default()).then(|| Arc::new(extra)), past)
+            }
+            extra => (extra, None),
+        }
+    }
 }
 
 fn is_zero(n: &u8) -> bool {
@@ -147,11 +166,42 @@ pub struct Placed {
     pub duplicate: bool,
 }
 
+/// Where a message came into the world: what its id would hold if octoq had made it. A message and
+/// the copies that were split from it share it; a [lone](Message::lone) one has it for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The 26 bits of the topic that published it.
+    pub salt: u32,
+    /// Its number in that topic.
+    pub seq: u64,
+}
+
+/// One of the independent messages that a publish of copies made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedCopy {
+    /// The queue that has it.
+    pub queue: QueueName,
+    /// The queue can be named without its topic.
+    pub global: bool,
+    /// What tells it from every other message.
+    pub origin: Origin,
+    /// When it was published.
+    pub published_at: Timestamp,
+    /// When it is handed out first.
+    pub visible_at: Timestamp,
+    /// When it ends; [`Timestamp::NEVER`] for none.
+    pub expires_at: Timestamp,
+}
+
 /// A message as a consumer sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// Its public id.
     pub id: MessageId,
+    /// The salt of the topic that published it; see [`Message::origin`].
+    pub salt: u32,
+    /// It was published into one queue only, and no copy was split from it.
+    pub lone: bool,
     /// Its number in the topic, ascending from 1.
     pub seq: u64,
     /// Number in the store; names the row when `body` must be paged in.
@@ -168,6 +218,11 @@ impl Message {
     /// The body, empty while it is on disk. Doors see only messages whose body is there.
     pub fn body(&self) -> &[u8] {
         self.body.as_deref().unwrap_or_default()
+    }
+
+    /// Where it came into the world.
+    pub fn origin(&self) -> Origin {
+        Origin { salt: self.salt, seq: self.seq }
     }
 
     /// The attributes as JSON text, if there are any.
@@ -223,6 +278,20 @@ pub enum Reference {
         /// The public id.
         id: MessageId,
     },
+    /// By where it came into the world, whatever its state in the queue.
+    Origin {
+        /// The queue's number; `None`: the one that holds it, if it is lone.
+        queue: Option<u32>,
+        /// What tells the message from others.
+        origin: Origin,
+    },
+    /// By its id within one queue, whatever its state there (ready, delayed, in flight, dead).
+    Anywhere {
+        /// The queue's number.
+        queue: u32,
+        /// The public id.
+        id: MessageId,
+    },
 }
 
 /// A message handed to one consumer.
@@ -234,8 +303,12 @@ pub struct Delivery {
     pub receipt: Option<Receipt>,
     /// 1 on the first delivery.
     pub attempt: u32,
+    /// When it was handed out.
+    pub at: Timestamp,
     /// Until when it may be acked; [`Timestamp::NEVER`] when it was taken for good.
     pub deadline: Timestamp,
+    /// When the message ends, by its own life or the queue's retention; [`Timestamp::NEVER`] for none.
+    pub expires_at: Timestamp,
 }
 
 #[cfg(test)]
@@ -250,7 +323,7 @@ mod tests {
             let MessageId::Made(uuid) = MessageId::made(Timestamp(ms), salt, seq) else { panic!() };
             assert_eq!(uuid.get_version_num(), 7);
             assert_eq!(uuid.get_variant(), uuid::Variant::RFC4122);
-            assert_eq!(MessageId::salt_and_seq(uuid), (salt, seq));
+            assert_eq!(MessageId::origin(uuid), Origin { salt, seq });
             assert_eq!(uuid.as_u128() >> 80, ms as u128);
             assert_eq!(MessageId::parse(uuid.to_string().as_bytes()), MessageId::Made(uuid));
         }

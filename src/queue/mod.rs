@@ -20,9 +20,11 @@ mod model;
 mod moving;
 pub mod name;
 mod passing;
+pub mod past;
 mod plain;
 pub mod policy;
 mod publish;
+pub mod reader;
 pub mod record;
 pub mod refusal;
 mod restoring;
@@ -38,12 +40,15 @@ pub use filter::Filter;
 pub use history::History;
 pub use history::{Gap, Position, ReadBatch};
 pub use message::{
-    Delivery, Extra, Message, MessageId, NewMessage, Placed, Receipt, Reference, Timestamp,
+    Delivery, Extra, Message, MessageId, NewMessage, Origin, Placed, PlacedCopy, Receipt,
+    Reference, Timestamp,
 };
 pub use moving::Detached;
-pub use name::{NameError, QueueName, TopicName};
-pub use policy::{Kind, Level, Overflow, QueuePolicy, TopicPolicy};
-pub use record::{DeadLetter, DeadReason, Ledger, Place, Record, Stored};
+pub use name::{NAME_BYTES_MAX, NameError, QueueName, TopicName};
+pub use past::{Past, PastPlace};
+pub use policy::{Kind, Level, Overflow, QueueAddress, QueuePolicy, Returns, Target, TopicPolicy};
+pub use reader::{Cursor, Want};
+pub use record::{DeadLetter, DeadReason, Ledger, Place, Record, Stored, Times};
 pub use record::{Failure, QueueDefinition, Restored, RestoredEntry, TopicDefinition};
 pub use refusal::Refusal;
 pub use topic::Topic;

@@ -3,6 +3,7 @@
 
 use super::entries::{Entry, History, Queue};
 use super::lane::{Key, Ready};
+use super::publish::span;
 use super::shelf::{Body, Kept};
 use super::verbs::*;
 use super::*;
@@ -28,17 +29,46 @@ struct Carried {
     kept: Kept,
 }
 
+/// What has a number in a queue that is detached, by the slot of the message and its entry.
+#[derive(Clone, Copy)]
+enum Spot {
+    /// A message that was never handed out.
+    Fresh(u32),
+    /// One that has an entry.
+    Held(u32, u32),
+    /// Where an entry lies in line, when that is not its own place.
+    Line(u32),
+}
+
 /// A message on its way to the back of a queue of this topic.
 struct Arriving {
     slot: u32,
     number: u64,
+    visible_at: Timestamp,
     letter: Option<DeadLetter>,
+}
+
+/// The times of a message that arrives at a queue now: it waits as long as the queue says, and lives
+/// as long as the queue keeps it, but never longer than its publisher said.
+fn times_at(target: &Target, kept: &Kept, now: Timestamp) -> Times {
+    let own_end = kept.extra.as_ref().and_then(|extra| extra.expires_at);
+    let own_end = own_end.unwrap_or(Timestamp::NEVER);
+    let visible_at = match target.delay_ms {
+        0 => kept.published_at,
+        ms => now.after(span(ms)),
+    };
+    let (expires_at, stamped) = match target.retention_ms {
+        0 if kept.stamped => (own_end, false),
+        0 => (kept.expires_at, false),
+        ms => (own_end.min(now.after(span(ms))), true),
+    };
+    Times { visible_at, expires_at, stamped }
 }
 
 impl Topic {
     /// Moves an entry to the back of another queue: of this topic, or (by way of
-    /// [`Topic::take_leaving`]) of another. It is ready there, with no attempts. `letter`: what
-    /// killed it; a letter it already has is kept.
+    /// [`Topic::take_leaving`]) of another. It has no attempts there, and the times that queue gives
+    /// it. `letter`: what killed it; a letter it already has is kept.
     ///
     /// The bounds of that queue are not asked: nobody is there to be refused.
     pub(super) fn move_entry(
@@ -46,7 +76,7 @@ impl Topic {
         now: Timestamp,
         at: usize,
         held: u32,
-        to_queue: u32,
+        target: Target,
         letter: Option<DeadLetter>,
         ledger: &mut Ledger,
     ) {
@@ -54,9 +84,20 @@ impl Topic {
         let Some(kept) = self.shelf.get(entry.slot) else { return };
         let foreign = self.shelf.foreign(kept);
         let (message, shared) = (kept.number, kept.refs > 1);
+        let to_queue = target.queue;
         let (to_entry, here) = (ledger.numbers(1), self.at(to_queue).ok());
-        // A queue holds a message once: a second place needs a copy.
-        let copied = shared && here.is_none_or(|to| self.place_in(to, entry.slot).is_some());
+        // What is known here is newer than what the other topic was told.
+        let target = match here {
+            Some(to) => Target::new(to_queue, &self.queues[to].definition.policy),
+            None => target,
+        };
+        let times = times_at(&target, &foreign, now);
+        // A queue holds a message once: a second place needs a copy. So do times of its own.
+        let own_times = times.stamped || target.delay_ms > 0;
+        let copied =
+            shared && (own_times || here.is_none_or(|to| self.place_in(to, entry.slot).is_some()));
+        let lone = !copied && foreign.lone != 0;
+        let lone_at = if lone { to_queue } else { 0 };
         let letter = letter.or_else(|| entry.letter());
         let letter = letter.map(|letter| DeadLetter { revived: true, ..letter });
         let from = entry.number;
@@ -67,27 +108,40 @@ impl Topic {
             to_queue,
             copied,
             letter: letter.clone(),
+            times,
+            lone,
         });
+        let Times { visible_at, expires_at, stamped } = times;
+        let arriving = Arriving { slot: entry.slot, number: to_entry, visible_at, letter };
         match here {
             Some(to) if !copied => {
-                let arriving = Arriving { slot: entry.slot, number: to_entry, letter };
+                if let Some(kept) = self.shelf.get_mut(entry.slot) {
+                    (kept.expires_at, kept.stamped, kept.lone) = (expires_at, stamped, lone_at);
+                }
                 self.arrive(now, to, arriving);
                 return;
             }
             Some(to) => {
-                let copy = Kept { number: to_entry, places: 0, ..foreign };
+                let copy = Kept {
+                    number: to_entry,
+                    places: 0,
+                    expires_at,
+                    stamped,
+                    lone: lone_at,
+                    ..foreign
+                };
                 if let Ok(slot) = self.shelf.insert(copy) {
-                    self.arrive(now, to, Arriving { slot, number: to_entry, letter });
+                    self.arrive(now, to, Arriving { slot, ..arriving });
                 }
             }
             None => {
                 let mut message = self.shelf.message(&foreign);
+                message.lone = lone;
                 if copied {
                     message.number = to_entry;
                 }
-                let (body_bytes, expires_at) = (foreign.body.len(), foreign.expires_at);
-                let leaving =
-                    Leaving { to_queue, to_entry, message, body_bytes, expires_at, letter };
+                let (body_bytes, letter) = (foreign.body.len(), arriving.letter);
+                let leaving = Leaving { to_queue, to_entry, message, body_bytes, times, letter };
                 self.leaving.push(leaving);
             }
         }
@@ -97,23 +151,25 @@ impl Topic {
 
     /// A message of this topic is at the back of a queue.
     fn arrive(&mut self, now: Timestamp, to: usize, arriving: Arriving) {
-        let Arriving { slot, number, letter } = arriving;
+        let Arriving { slot, number, visible_at, letter } = arriving;
         let Some(kept) = self.shelf.get(slot) else { return };
         let (lane, front, bytes) = (kept.priority(), kept.front(), kept.body.len());
         let failures = letter.as_ref().map(|letter| letter.failures.clone()).unwrap_or_default();
+        let (state, due) =
+            if visible_at > now { (State::Delayed, visible_at) } else { (State::Ready, now) };
         let queue = &mut self.queues[to];
         queue.totals.moved_in += 1;
         queue.add(Entry {
             slot,
-            state: State::Ready,
+            state,
             lane,
             front,
             purged: false,
             attempts: 0,
             bytes,
             number,
-            due: now,
-            since: now,
+            due,
+            since: due,
             stamp: 0,
             died: 0,
             history: History::of(failures, letter),
@@ -161,7 +217,7 @@ impl Topic {
         now: Timestamp,
         queue: u32,
         selection: &Selection,
-        to: Option<u32>,
+        to: Option<Target>,
         ledger: &mut Ledger,
     ) -> Result<u64, Refusal> {
         let at = self.at(queue)?;
@@ -185,7 +241,7 @@ impl Topic {
             }
         };
         for held in &chosen {
-            self.move_entry(now, at, *held, to.unwrap_or(queue), None, ledger);
+            self.move_entry(now, at, *held, to.unwrap_or(queue.into()), None, ledger);
         }
         Ok(chosen.len() as u64)
     }
@@ -199,7 +255,7 @@ impl Topic {
         now: Timestamp,
         queue: u32,
         selection: &Selection,
-        to: u32,
+        to: Target,
         ledger: &mut Ledger,
     ) -> Result<u64, Refusal> {
         let at = self.at(queue)?;
@@ -252,7 +308,8 @@ impl Topic {
             queue.totals.purged += 1;
             return Ok(());
         }
-        let Leaving { to_entry, message, body_bytes, expires_at, letter, .. } = *arriving;
+        let Leaving { to_queue, to_entry, message, body_bytes, times, letter } = *arriving;
+        let Times { visible_at, expires_at, stamped } = times;
         let kept = Kept {
             body: Body::new(message.body, body_bytes),
             number: message.number,
@@ -263,9 +320,11 @@ impl Topic {
             refs: 1,
             places: 0,
             foreign: true,
+            stamped,
+            lone: if message.lone { to_queue } else { 0 },
         };
         if let Ok(slot) = self.shelf.insert(kept) {
-            self.arrive(now, at, Arriving { slot, number: to_entry, letter });
+            self.arrive(now, at, Arriving { slot, number: to_entry, visible_at, letter });
         }
         Ok(())
     }
@@ -275,7 +334,7 @@ impl Topic {
     /// Deliveries in flight stay in flight: their receipts are good at the topic that takes the
     /// queue in.
     ///
-    /// Numbers: up to one from the ledger for each message in the queue.
+    /// Numbers: up to two from the ledger for each message in the queue.
     pub fn detach(
         &mut self,
         now: Timestamp,
@@ -285,19 +344,37 @@ impl Topic {
         let at = self.at(queue)?;
         // What a purge left must not travel.
         while self.advance(now, usize::MAX, ledger).more {}
-        let queue = self.queues.remove(at);
-        let mut places: Vec<(u64, u32, Option<u32>)> = Vec::new();
+        let mut queue = self.queues.remove(at);
+        let mut places: Vec<(u64, Spot)> = Vec::new();
         for (held, entry) in &queue.entries {
-            places.push((entry.number, entry.slot, Some(held as u32)));
+            places.push((entry.number, Spot::Held(entry.slot, held as u32)));
+            let line = entry.history.as_ref().and_then(|history| history.line);
+            places.extend(line.map(|line| (line.number(), Spot::Line(held as u32))));
         }
         for lane in &queue.lanes {
             let ring = lane.ring_from(Key::FIRST, &self.shelf);
-            places.extend(ring.map(|(key, fresh)| (key.number(), fresh.slot, None)));
+            places.extend(ring.map(|(key, fresh)| (key.number(), Spot::Fresh(fresh.slot))));
         }
-        places.sort_unstable_by_key(|(number, _, _)| *number);
+        places.sort_unstable_by_key(|(number, _)| *number);
+        queue.together = None;
         let mut messages = Vec::with_capacity(places.len());
         let mut apart = false;
-        for (number, slot, held) in places {
+        // The number of a moment is shared by all that came back at it.
+        let mut moment = (0, 0);
+        for (number, spot) in places {
+            let (slot, held) = match spot {
+                Spot::Fresh(slot) => (slot, None),
+                Spot::Held(slot, held) => (slot, Some(held)),
+                Spot::Line(held) => {
+                    if apart {
+                        if moment.0 != number {
+                            moment = (number, ledger.numbers(1));
+                        }
+                        queue.renumber_line(held, moment.1);
+                    }
+                    continue;
+                }
+            };
             let Some(kept) = self.shelf.get(slot) else { continue };
             let mut own = Carried { slot, number, kept: self.shelf.foreign(kept) };
             apart |= kept.refs > 1;
@@ -372,6 +449,12 @@ fn note_apart(
         to_queue,
         copied: true,
         letter,
+        times: Times {
+            visible_at: kept.published_at,
+            expires_at: kept.expires_at,
+            stamped: kept.stamped,
+        },
+        lone: kept.lone != 0,
     });
     if kept.refs == 1 && from != message {
         ledger.note(|| Record::Removed { entry: from, message, last: true });

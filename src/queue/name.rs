@@ -1,13 +1,16 @@
 //! Names of topics and queues: checked once, where they enter.
 
 use bytes::Bytes;
-use std::fmt;
+use std::{borrow::Borrow, fmt};
 
 /// The most bytes a name may have; the fewest are 1.
 pub const NAME_BYTES_MAX: usize = 255;
 
 /// The queue every broker topic made by otq, okQ or the native API has.
 pub const DEFAULT_QUEUE: &str = "default";
+
+/// The topic of queues that belong to no topic; see [`TopicName::unattached`].
+const UNATTACHED: &[u8] = b"\0queues";
 
 /// Why bytes are not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +67,13 @@ macro_rules! name_type {
             }
         }
 
+        /// Found in a map by its bytes alone.
+        impl Borrow<[u8]> for $name {
+            fn borrow(&self) -> &[u8] {
+                &self.0
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 escape(&self.0, f)
@@ -86,6 +96,20 @@ name_type!(
     /// The name of a queue within its topic: 1 to 255 bytes of any kind.
     QueueName
 );
+
+impl TopicName {
+    /// The topic that holds the queues which belong to no topic. In a
+    /// [`QueueAddress`](super::policy::QueueAddress) it stands for the directory: whichever topic
+    /// has the queue that is named without one. No client takes this name by accident.
+    pub fn unattached() -> Self {
+        TopicName(Bytes::from_static(UNATTACHED))
+    }
+
+    /// It is [`TopicName::unattached`].
+    pub fn is_unattached(&self) -> bool {
+        self.0 == UNATTACHED
+    }
+}
 
 impl QueueName {
     /// The name `default`.

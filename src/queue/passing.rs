@@ -98,13 +98,13 @@ impl Topic {
         let mut left = budget;
         self.wheel.advance(now);
         while left > 0
-            && let Some(timer) = self.next_due(now)
+            && let Some((when, timer)) = self.next_due(now)
         {
             left -= 1;
             if timer.queue == LIFE {
                 self.expire(now, timer, ledger);
             } else {
-                ready |= self.fire_deadline(now, timer, ledger);
+                ready |= self.fire_deadline(now, when, timer, ledger);
             }
         }
         for at in 0..self.queues.len() {
@@ -117,8 +117,8 @@ impl Topic {
         Advanced { ready, more: left == 0 || more_keys }
     }
 
-    /// The first of all timers that are due, the wheel's and those of the queues.
-    fn next_due(&mut self, now: Timestamp) -> Option<Timer> {
+    /// The first of all timers that are due, the wheel's and those of the queues, with its time.
+    fn next_due(&mut self, now: Timestamp) -> Option<(Timestamp, Timer)> {
         let fronts = self.queues.iter().enumerate().filter_map(|(at, queue)| {
             let first = queue.first_deadline().filter(|first| first.due <= now)?;
             Some(((first.due, first.nth), at))
@@ -128,18 +128,27 @@ impl Topic {
         match first {
             Some((when, at)) if in_wheel.is_none_or(|in_wheel| when < in_wheel) => {
                 let queue = &mut self.queues[at];
-                let Deadline { held, stamp, nth, .. } = queue.pop_deadline()?;
-                Some(Timer { queue: queue.definition.number, at: held, stamp, nth })
+                let Deadline { due, held, stamp, nth } = queue.pop_deadline()?;
+                Some((due, Timer { queue: queue.definition.number, at: held, stamp, nth }))
             }
-            _ => self.wheel.pop(),
+            _ => {
+                let when = self.wheel.first_due().map(|(when, _)| when)?;
+                self.wheel.pop().map(|timer| (when, timer))
+            }
         }
     }
 
-    fn fire_deadline(&mut self, now: Timestamp, timer: Timer, ledger: &mut Ledger) -> bool {
+    fn fire_deadline(
+        &mut self,
+        now: Timestamp,
+        when: Timestamp,
+        timer: Timer,
+        ledger: &mut Ledger,
+    ) -> bool {
         let Ok(at) = self.at(timer.queue) else { return false };
         let good = |entry: &super::entries::Entry| {
             // A later deadline means that it was extended, and has a later timer.
-            entry.stamp == timer.stamp && entry.state == State::InFlight && entry.due <= now
+            entry.stamp == timer.stamp && entry.state == State::InFlight && entry.due <= when
         };
         if !self.queues[at].entry(timer.at).is_some_and(good) {
             return false;
@@ -194,7 +203,7 @@ impl Topic {
         }
         let heads = queue.lanes.iter().filter_map(|lane| lane.peek(End::Front, &self.shelf));
         let until = |ready| {
-            let kept = self.shelf.get(queue.slot(ready))?;
+            let kept = self.shelf.get(queue.slot(ready)).filter(|kept| !kept.stamped)?;
             Some((kept.published_at.after_ms(retention_ms), ready))
         };
         heads.filter_map(until).min_by_key(|(until, _)| *until)

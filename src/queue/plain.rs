@@ -48,6 +48,8 @@ impl Topic {
             refs: 1,
             places: 0,
             foreign: false,
+            lone: queue.definition.number,
+            stamped: false,
         })?;
         self.last_seq = seq;
         queue.totals.published += 1;
@@ -68,6 +70,7 @@ impl Topic {
                     extra: None,
                     body,
                     place,
+                    stamped: false,
                 })
             });
         }

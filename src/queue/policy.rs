@@ -1,7 +1,7 @@
 //! What may be chosen per topic and per queue. Durations are milliseconds, zero means "none" where
 //! the field says so.
 
-use super::{Filter, NameError, QueueName, TopicName};
+use super::{Filter, NameError, QueueName, Timestamp, TopicName};
 use serde::{Deserialize, Serialize};
 
 /// What a topic does with a message.
@@ -35,6 +35,24 @@ pub enum Overflow {
     /// The oldest waiting messages make room; counted.
     DropOldest,
 }
+
+/// Where a message goes back after a missed deadline, a nack or a release. Kept in memory only: after
+/// a restart it lies at its own place again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Returns {
+    /// To its own place.
+    #[default]
+    Place,
+    /// To the front: it is handed out next. Missed deadlines within [`TOGETHER_MS`] count as one
+    /// moment; what comes back at one moment is in the order in which it was handed out.
+    Front,
+    /// To the back, behind all that waits.
+    Back,
+}
+
+/// Milliseconds within which missed deadlines count as one moment; see [`Returns::Front`].
+pub const TOGETHER_MS: u64 = 1000;
 
 /// Settings of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,7 +100,8 @@ impl Default for TopicPolicy {
     }
 }
 
-/// Another queue, named from anywhere.
+/// Another queue, named from anywhere. The topic [`TopicName::unattached`] stands for whichever has it:
+/// a global queue is named so, and its name stays good when it goes to another topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct QueueAddress {
     /// Its topic.
@@ -103,8 +122,13 @@ pub struct QueuePolicy {
     pub max_deliveries: u32,
     /// Wait after the 1st, 2nd, ... failed delivery; the last entry repeats. Empty: no wait.
     pub backoff_ms: Vec<u64>,
+    /// Where a message goes back.
+    pub returns: Returns,
     /// Where dead letters go; `None`: they stay in this queue, in state dead.
     pub dead_letter: Option<QueueAddress>,
+    /// `max_deliveries` counts only while `dead_letter` names a queue.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub limit_needs_target: bool,
     /// Most dead letters kept in this queue; the oldest goes first. 0 is unlimited.
     pub dead_max: u64,
     /// How long an unacked message is kept; 0 is for ever.
@@ -123,6 +147,12 @@ pub struct QueuePolicy {
     pub paused_in: bool,
     /// Hand out nothing.
     pub paused_out: bool,
+    /// It can be named without its topic; no two such queues have the same name.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub global: bool,
+    /// When the settings were changed last; the broker's to set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<Timestamp>,
 }
 
 impl Default for QueuePolicy {
@@ -131,7 +161,9 @@ impl Default for QueuePolicy {
             ack_deadline_ms: 30_000,
             max_deliveries: 16,
             backoff_ms: Vec::new(),
+            returns: Returns::Place,
             dead_letter: None,
+            limit_needs_target: false,
             dead_max: 100_000,
             retention_ms: 0,
             messages_max: 0,
@@ -141,7 +173,35 @@ impl Default for QueuePolicy {
             filter: None,
             paused_in: false,
             paused_out: false,
+            global: false,
+            changed_at: None,
         }
+    }
+}
+
+/// A queue that messages move to, as their own topic must know it: the number, and what the
+/// settings there do to a message that arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// The queue's number.
+    pub queue: u32,
+    /// Its delay.
+    pub delay_ms: u64,
+    /// How long it keeps messages; 0 is for ever.
+    pub retention_ms: u64,
+}
+
+impl Target {
+    /// A queue with its settings.
+    pub fn new(queue: u32, policy: &QueuePolicy) -> Target {
+        Target { queue, delay_ms: policy.delay_ms, retention_ms: policy.retention_ms }
+    }
+}
+
+impl From<u32> for Target {
+    /// A queue that takes messages as they come.
+    fn from(queue: u32) -> Target {
+        Target { queue, delay_ms: 0, retention_ms: 0 }
     }
 }
 

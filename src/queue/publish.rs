@@ -1,6 +1,7 @@
 //! Publishing: who takes a message, whether there is room, and taking a publish back.
 
-use super::entries::{Entry, Queue};
+use super::entries::{Entry, History, Queue};
+use super::filter::Attributes;
 use super::lane::{Fresh, Ready};
 use super::shelf::{Body, Kept};
 use super::verbs::*;
@@ -8,12 +9,23 @@ use super::*;
 use rustc_hash::FxHashMap;
 use std::time::Duration;
 
+/// How a message is put into its queues.
+struct Manner<'a> {
+    /// What became of it before.
+    past: Option<&'a Past>,
+    /// It goes into one queue and ends when that queue's retention says now.
+    stamp: bool,
+    /// False leaves the body to the store.
+    keep_body: bool,
+}
+
 impl Topic {
     /// Publishes one message into `to`, or into every queue that takes it.
     ///
     /// `keep_body`: false leaves the body to the store. A message that one accepting queue refuses
     /// is refused as a whole, before anything has changed. A message that no queue takes is not
-    /// stored, and counted in [`Topic::unrouted`].
+    /// stored, and counted in [`Topic::unrouted`]. One with a [`Past`] that names its queues goes
+    /// there, in its state; `to` must be `None` then.
     ///
     /// Numbers: one from the ledger for a message in one queue, one more than queues for several,
     /// and one for a dedup key.
@@ -21,7 +33,7 @@ impl Topic {
         &mut self,
         now: Timestamp,
         to: Option<u32>,
-        message: NewMessage,
+        mut message: NewMessage,
         keep_body: bool,
         ledger: &mut Ledger,
     ) -> Result<Placed, Refusal> {
@@ -32,6 +44,8 @@ impl Topic {
         if self.policy.paused_in {
             return Err(Refusal::Paused);
         }
+        let (extra, past) = Extra::without_past(message.extra.take());
+        message.extra = extra;
         let extra = message.extra.as_deref();
         if let Some(extra) = extra {
             if let Some(first) = self.duplicate(now, extra) {
@@ -43,12 +57,63 @@ impl Topic {
         }
         let mut accepting = std::mem::take(&mut self.accepting);
         accepting.clear();
-        let placed = self
-            .accept(to, extra, &mut accepting)
-            .and_then(|()| self.make_room(&accepting, message.body.len() as u64, ledger))
-            .and_then(|()| self.place(now, &accepting, message, keep_body, ledger));
+        let named = past.as_ref().map_or(&[][..], |past| &past.places);
+        let accepted = match named {
+            [] => self.accept(to, extra, &mut accepting),
+            named => self.accept_named(to, named, &mut accepting),
+        };
+        let manner = Manner { past: past.as_ref(), stamp: false, keep_body };
+        let kept = past.as_ref().is_some_and(|past| past.kept_until.is_some());
+        let kept_by_one = match kept && accepting.len() != 1 {
+            true => Err(Refusal::OutOfBounds("past")),
+            false => Ok(()),
+        };
+        let placed = accepted
+            .and(kept_by_one)
+            .and_then(|()| self.make_room(&accepting, 1, message.body.len() as u64, ledger))
+            .and_then(|()| self.place(now, &accepting, message, manner, ledger));
         self.accepting = accepting;
-        placed
+        placed.map(|landed| landed.placed)
+    }
+
+    /// Publishes an independent message into every queue that takes it, all or nothing: each has its
+    /// own number and state, and the end that its queue's retention gives it now. None is an
+    /// answer: no queue takes it, and it is counted in [`Topic::unrouted`].
+    ///
+    /// The publisher's own id and dedup key are not for many messages and not looked at.
+    /// Numbers: one from the ledger for each.
+    pub fn publish_copies(
+        &mut self,
+        now: Timestamp,
+        message: &NewMessage,
+        keep_body: bool,
+        ledger: &mut Ledger,
+    ) -> Result<Vec<PlacedCopy>, Refusal> {
+        if self.policy.paused_in {
+            return Err(Refusal::Paused);
+        }
+        let mut accepting = Vec::new();
+        self.accept(None, message.extra.as_deref(), &mut accepting)?;
+        let bytes = message.body.len() as u64;
+        self.make_room(&accepting, accepting.len() as u64, bytes, ledger)?;
+        let mut copies = Vec::with_capacity(accepting.len());
+        for at in accepting {
+            let manner = Manner { past: None, stamp: true, keep_body };
+            let landed = self.place(now, &[at], message.clone(), manner, ledger)?;
+            let definition = &self.queues[at].definition;
+            copies.push(PlacedCopy {
+                queue: definition.name.clone(),
+                global: definition.policy.global,
+                origin: Origin { salt: self.shelf.salt(), seq: landed.placed.seq },
+                published_at: now,
+                visible_at: landed.visible_at,
+                expires_at: landed.expires_at,
+            });
+        }
+        if copies.is_empty() {
+            self.unrouted += 1;
+        }
+        Ok(copies)
     }
 
     /// The first message with the same dedup key.
@@ -79,9 +144,10 @@ impl Topic {
             Some(queue) => accepting.push(self.at(queue)?),
             None if !self.filters => accepting.extend(0..self.queues.len()),
             None => {
-                let attributes = extra.and_then(|extra| extra.attributes.as_deref());
+                let attributes =
+                    Attributes::read(extra.and_then(|extra| extra.attributes.as_deref()));
                 let takes = |queue: &Queue| match &queue.definition.policy.filter {
-                    Some(filter) => filter.accepts(attributes),
+                    Some(filter) => filter.takes(&attributes),
                     None => true,
                 };
                 let queues = self.queues.iter().enumerate();
@@ -91,10 +157,31 @@ impl Topic {
         Ok(())
     }
 
+    /// The queues a message of the past is in.
+    fn accept_named(
+        &self,
+        to: Option<u32>,
+        named: &[PastPlace],
+        accepting: &mut Vec<usize>,
+    ) -> Result<(), Refusal> {
+        for place in named {
+            let found = self.queues.iter().position(|q| q.definition.name == place.queue);
+            let at = found.ok_or(Refusal::QueueNotFound)?;
+            if to.is_some() || accepting.contains(&at) {
+                return Err(Refusal::OutOfBounds("past"));
+            }
+            accepting.push(at);
+        }
+        Ok(())
+    }
+
     /// Checks every bound; then, where the overflow says so, drops the oldest.
+    ///
+    /// `messages` of `bytes` each are to come, one at most into each of `accepting`.
     fn make_room(
         &mut self,
         accepting: &[usize],
+        messages: u64,
         bytes: u64,
         ledger: &mut Ledger,
     ) -> Result<(), Refusal> {
@@ -113,12 +200,13 @@ impl Topic {
         if accepting.is_empty() {
             return Ok(());
         }
-        while self.topic_over(bytes).is_some() && !self.graves.is_empty() {
+        let all = (messages, messages * bytes);
+        while self.topic_over(all).is_some() && !self.graves.is_empty() {
             // What is left of a purge counts for nobody.
             self.bury(CLEARED_AT_ONCE, ledger);
         }
-        if let Some((what, limit)) = self.topic_over(bytes)
-            && (self.policy.overflow == Overflow::Refuse || !self.topic_can_fit(bytes))
+        if let Some((what, limit)) = self.topic_over(all)
+            && (self.policy.overflow == Overflow::Refuse || !self.topic_can_fit(all))
         {
             return Err(Refusal::Full { what, limit });
         }
@@ -127,7 +215,7 @@ impl Topic {
                 while over(&self.queues[*at], bytes).is_some() && self.drop_oldest(*at, ledger) {}
             }
         }
-        while self.topic_over(bytes).is_some() {
+        while self.topic_over(all).is_some() {
             let heads = self.queues.iter().enumerate();
             let oldest = heads.filter_map(|(at, queue)| Some((queue.oldest(&self.shelf)?.0, at)));
             let Some((_, at)) = oldest.min() else { break };
@@ -136,22 +224,23 @@ impl Topic {
         Ok(())
     }
 
-    /// The bound of the topic that one more message would break.
-    fn topic_over(&self, bytes: u64) -> Option<(&'static str, u64)> {
+    /// The bound of the topic that so many more messages with so many bytes would break.
+    fn topic_over(&self, (messages, bytes): (u64, u64)) -> Option<(&'static str, u64)> {
         let (capacity, bytes_max) = (self.policy.capacity, self.policy.bytes_max);
-        if capacity > 0 && self.shelf.len() as u64 >= capacity {
+        if capacity > 0 && self.shelf.len() as u64 + messages > capacity {
             return Some(("capacity", capacity));
         }
         (bytes_max > 0 && self.shelf.bytes + bytes > bytes_max).then_some(("bytes_max", bytes_max))
     }
 
-    /// Whether dropping ready messages, the oldest first, makes room for one more in the topic. A
-    /// message that is in flight or delayed in another queue stays.
-    fn topic_can_fit(&self, bytes: u64) -> bool {
+    /// Whether dropping ready messages, the oldest first, makes room for so many more in the topic.
+    /// A message that is in flight or delayed in another queue stays.
+    fn topic_can_fit(&self, (more, bytes): (u64, u64)) -> bool {
         let (capacity, bytes_max) = (self.policy.capacity, self.policy.bytes_max);
         let (mut messages, mut held) = (self.shelf.len() as u64, self.shelf.bytes);
         let fits = |messages: u64, held: u64| {
-            (capacity == 0 || messages < capacity) && (bytes_max == 0 || held + bytes <= bytes_max)
+            (capacity == 0 || messages + more <= capacity)
+                && (bytes_max == 0 || held + bytes <= bytes_max)
         };
         let mut refs: FxHashMap<u32, u32> = FxHashMap::default();
         for queue in &self.queues {
@@ -187,20 +276,22 @@ impl Topic {
         now: Timestamp,
         accepting: &[usize],
         mut message: NewMessage,
-        keep_body: bool,
+        manner: Manner<'_>,
         ledger: &mut Ledger,
-    ) -> Result<Placed, Refusal> {
+    ) -> Result<Landed, Refusal> {
+        let Manner { past, stamp, keep_body } = manner;
         let extra = message.extra.as_ref();
         let seq = self.last_seq + 1;
+        let published_at = past.and_then(|past| past.published_at).unwrap_or(now).min(now);
         let id = match extra.and_then(|extra| extra.client_id.clone()) {
             Some(id) => MessageId::Client(id),
-            None => MessageId::made(now, self.shelf.salt(), seq),
+            None => MessageId::made(published_at, self.shelf.salt(), seq),
         };
         let placed = Placed { id, seq, duplicate: false };
         if accepting.is_empty() {
             self.last_seq = seq;
             self.unrouted += 1;
-            return Ok(placed);
+            return Ok(Landed { placed, visible_at: now, expires_at: Timestamp::NEVER });
         }
         let single = accepting.len() == 1;
         let places = if single { 0 } else { u16::try_from(accepting.len()).unwrap_or(u16::MAX) };
@@ -211,6 +302,22 @@ impl Topic {
             None if self.policy.ttl_ms > 0 => now.after_ms(self.policy.ttl_ms),
             None => Timestamp::NEVER,
         };
+        let retention = |at: &usize| match self.queues[*at].definition.policy.retention_ms {
+            0 => None,
+            ms => Some(now.after(span(ms))),
+        };
+        let retained = match past.and_then(|past| past.kept_until) {
+            None if stamp => accepting.first().and_then(retention),
+            kept_until => kept_until,
+        };
+        let (expires_at, stamped) = match retained {
+            Some(until) => (expires_at.min(until), true),
+            None => (expires_at, false),
+        };
+        let lone = match accepting {
+            [at] => self.queues[*at].definition.number,
+            _ => 0,
+        };
         let body = match keep_body {
             true if ledger.is_on() => Body::Held(message.body.clone()),
             true => Body::Held(std::mem::take(&mut message.body)),
@@ -220,49 +327,78 @@ impl Topic {
             body,
             number,
             seq,
-            published_at: now,
+            published_at,
             expires_at,
             extra: extra.cloned(),
             refs: accepting.len() as u32,
             places,
             foreign: false,
+            stamped,
+            lone,
         };
         let (priority, front, bytes) = (kept.priority(), kept.front(), kept.body.len());
         let slot = self.shelf.insert(kept)?;
         self.last_seq = seq;
         let mut visible_at = wished;
-        let mut later: Vec<(u64, Timestamp)> = Vec::new();
+        // What is known of places beyond the message itself.
+        let mut known: Vec<Record> = Vec::new();
         for (nth, at) in accepting.iter().enumerate() {
             let queue = &mut self.queues[*at];
             let offset = if single { 0 } else { nth as u32 + 1 };
             let entry_number = number + u64::from(offset);
             let delay_ms = queue.definition.policy.delay_ms;
-            let visible = if delay_ms > 0 { wished.max(now.after_ms(delay_ms)) } else { wished };
+            let lived = past.and_then(|past| past.places.get(nth));
+            let visible = match lived {
+                Some(place) => wished.max(place.visible_at.unwrap_or(wished)),
+                None if delay_ms > 0 => wished.max(now.after_ms(delay_ms)),
+                None => wished,
+            };
+            let lived = lived.filter(|place| !place.is_new());
             queue.totals.published += 1;
             let ready = visible <= now;
-            if ready && queue.push(entry_number, priority, front, Fresh { slot, offset }, bytes) {
+            if ready
+                && lived.is_none()
+                && queue.push(entry_number, priority, front, Fresh { slot, offset }, bytes)
+            {
                 continue;
             }
             if single {
                 visible_at = visible;
-            } else if visible > wished {
-                later.push((entry_number, visible));
             }
-            let state = if ready { State::Ready } else { State::Delayed };
+            let (attempts, letter) = match lived {
+                Some(PastPlace { dead: Some(letter), .. }) => {
+                    let letter = DeadLetter { revived: false, ..letter.clone() };
+                    known.push(Record::Died { entry: entry_number, letter: letter.clone() });
+                    (letter.attempts, Some(letter))
+                }
+                Some(place) => (place.attempts, None),
+                None => (0, None),
+            };
+            if letter.is_none() && (lived.is_some() || !single && visible > wished) {
+                let failures = Vec::new();
+                let entry = entry_number;
+                known.push(Record::Attempted { entry, attempts, visible_at: visible, failures });
+            }
+            let state = match letter {
+                Some(_) => State::Dead,
+                None if ready => State::Ready,
+                None => State::Delayed,
+            };
+            let failures = letter.as_ref().map(|letter| letter.failures.clone());
             queue.add(Entry {
                 slot,
                 state,
                 lane: priority,
                 front,
                 purged: false,
-                attempts: 0,
+                attempts,
                 bytes,
                 number: entry_number,
                 due: visible,
                 since: visible,
                 stamp: 0,
                 died: 0,
-                history: None,
+                history: History::of(failures.unwrap_or_default(), letter),
             });
         }
         ledger.note(|| {
@@ -275,35 +411,35 @@ impl Topic {
                 number,
                 topic: self.number,
                 seq,
-                published_at: now,
-                visible_at,
+                published_at,
+                // Visible since it was published, unless it waits.
+                visible_at: if visible_at > now { visible_at } else { published_at },
                 expires_at,
                 extra: extra.cloned(),
                 body: message.body,
                 place,
+                stamped,
             })
         });
-        for (entry, visible_at) in later {
-            ledger.note(|| Record::Attempted {
-                entry,
-                attempts: 0,
-                visible_at,
-                failures: Vec::new(),
-            });
+        for record in known {
+            ledger.note(|| record);
         }
         self.set_expiry(now, slot);
+        if past.is_some() {
+            accepting.iter().for_each(|at| self.keep_dead_max(*at, ledger));
+        }
         if let Some(extra) = extra
             && let Some(key) = &extra.dedup_key
             && self.policy.dedup_window_ms > 0
         {
             let until = now.after_ms(self.policy.dedup_window_ms);
             let max = self.policy.dedup_keys_max;
-            self.dedup.remember((self.number, key.clone(), seq), now, until, max, ledger);
+            self.dedup.remember((self.number, key.clone(), seq), published_at, until, max, ledger);
             if let Some(id) = &extra.client_id {
                 self.dedup.name(key, id);
             }
         }
-        Ok(placed)
+        Ok(Landed { placed, visible_at, expires_at })
     }
 
     /// The store did not take these messages: they were never published. Deliveries of them end.
@@ -351,6 +487,13 @@ impl Topic {
             }
         }
     }
+}
+
+/// A message that was put into queues, and (into one queue) its times there.
+struct Landed {
+    placed: Placed,
+    visible_at: Timestamp,
+    expires_at: Timestamp,
 }
 
 /// How much of what a purge left is cleared away at a time by a publish that needs the room.

@@ -48,6 +48,8 @@ pub struct Stored {
     pub body: Bytes,
     /// Where it lies.
     pub place: Place,
+    /// `expires_at` is also the end of what its queue's retention gives it.
+    pub stamped: bool,
 }
 
 /// Why a message became a dead letter.
@@ -95,6 +97,17 @@ pub struct DeadLetter {
     /// True: it was moved since and waits again; this only tells its history.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub revived: bool,
+}
+
+/// When a message that moved is visible, and when it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// Visible from; its publish time when it never was delayed.
+    pub visible_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// `expires_at` is also the end of what its queue's retention gives it.
+    pub stamped: bool,
 }
 
 /// One fact. The order of records is the order of events.
@@ -147,6 +160,10 @@ pub enum Record {
         /// Its failures and death, if it keeps them; `revived`, so that it is read back as one that
         /// waits, not as a dead letter of the new queue.
         letter: Option<DeadLetter>,
+        /// What the new queue does to its times.
+        times: Times,
+        /// It is still the only message with its topic and sequence number, in one queue.
+        lone: bool,
     },
     /// All places of a queue with numbers up to `through` are gone, except those listed.
     Purged {
@@ -343,4 +360,8 @@ pub struct Restored {
     pub entries: Vec<RestoredEntry>,
     /// History: it was published while subscribers were attached.
     pub claimed: bool,
+    /// `expires_at` is also the end of what its queue's retention gives it.
+    pub stamped: bool,
+    /// It was published into one queue only, and no copy was split from it.
+    pub lone: bool,
 }

@@ -12,7 +12,7 @@ impl Topic {
     /// Adds what the store gave back, in ascending order of numbers, before the first verb. What was
     /// in flight is ready again; the deliveries before the restart count only if they failed.
     pub fn restore(&mut self, now: Timestamp, message: Restored) {
-        let Restored { number, topic, seq, published_at, expires_at, extra, .. } = message;
+        let Restored { number, topic, seq, published_at, expires_at, extra, stamped, .. } = message;
         let named = |extra: &Arc<Extra>| extra.client_id.is_some() || extra.made_id.is_some();
         let extra = if topic == self.number || extra.as_ref().is_some_and(named) {
             extra
@@ -24,6 +24,7 @@ impl Topic {
             let offset = entry.entry.checked_sub(number)?;
             u16::try_from(offset).ok()
         };
+        let lone = message.entries.first().filter(|_| message.lone).map_or(0, |entry| entry.queue);
         let kept = Kept {
             body: Body::new(message.body, message.body_bytes),
             number,
@@ -34,6 +35,8 @@ impl Topic {
             refs: 0,
             places: message.entries.iter().filter_map(offset).max().unwrap_or(0),
             foreign: topic != self.number,
+            stamped,
+            lone,
         };
         if topic == self.number {
             self.last_seq = self.last_seq.max(seq);

@@ -2,12 +2,11 @@
 //! found by id.
 
 use super::lane::{Fresh, Key};
-use super::{Extra, Message, MessageId, Refusal, Timestamp};
+use super::{Extra, Message, MessageId, Origin, Refusal, Timestamp};
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use slab::Slab;
 use std::{collections::hash_map::Entry, hash::Hash, sync::Arc};
-use uuid::Uuid;
 
 /// A body, where it is.
 #[derive(Debug, Clone)]
@@ -86,6 +85,10 @@ pub struct Kept {
     pub places: u16,
     /// Another topic published it: its `seq` says nothing here.
     pub foreign: bool,
+    /// `expires_at` is also the end of what its queue's retention gives it.
+    pub stamped: bool,
+    /// The queue that has it, for a message that was published into one only and never split; else 0.
+    pub lone: u32,
 }
 
 impl Kept {
@@ -138,6 +141,10 @@ impl<K: Clone + Eq + Hash> Index<K> {
         }
     }
 
+    fn len(&self) -> usize {
+        self.first.len()
+    }
+
     fn get(&self, key: &K) -> impl Iterator<Item = u32> {
         let others = self.others.get(key).into_iter().flatten();
         self.first.get(key).into_iter().chain(others).copied()
@@ -157,7 +164,7 @@ pub struct Shelf {
     by_seq: Option<FxHashMap<u64, u32>>,
     /// Ids that do not hold the sequence number: client ids and ids made by other topics.
     by_client: Index<Bytes>,
-    by_made: Index<Uuid>,
+    by_made: Index<Origin>,
 }
 
 impl Shelf {
@@ -219,10 +226,13 @@ impl Shelf {
         let slot = slot.ok_or(Refusal::Full { what: "slots", limit: u64::from(u32::MAX) })?;
         self.resident += kept.body.resident();
         self.bytes += u64::from(kept.body.len());
-        match kept.extra.as_deref() {
-            Some(Extra { client_id: Some(id), .. }) => self.by_client.insert(id.clone(), slot),
-            Some(Extra { made_id: Some(id), .. }) => self.by_made.insert(*id, slot),
-            _ => (),
+        if let Some(extra) = kept.extra.as_deref() {
+            if let Some(id) = &extra.client_id {
+                self.by_client.insert(id.clone(), slot);
+            }
+            if let Some(id) = extra.made_id {
+                self.by_made.insert(MessageId::origin(id), slot);
+            }
         }
         if let Some(by_seq) = self.by_seq.as_mut().filter(|_| !kept.foreign) {
             by_seq.insert(kept.seq, slot);
@@ -237,10 +247,13 @@ impl Shelf {
         let kept = self.kept.try_remove(slot as usize)?;
         self.resident -= kept.body.resident();
         self.bytes -= u64::from(kept.body.len());
-        match kept.extra.as_deref() {
-            Some(Extra { client_id: Some(id), .. }) => self.by_client.remove(id, slot),
-            Some(Extra { made_id: Some(id), .. }) => self.by_made.remove(id, slot),
-            _ => (),
+        if let Some(extra) = kept.extra.as_deref() {
+            if let Some(id) = &extra.client_id {
+                self.by_client.remove(id, slot);
+            }
+            if let Some(id) = extra.made_id {
+                self.by_made.remove(&MessageId::origin(id), slot);
+            }
         }
         if let Some(by_seq) = self.by_seq.as_mut().filter(|_| !kept.foreign) {
             by_seq.remove(&kept.seq);
@@ -274,17 +287,32 @@ impl Shelf {
         match id {
             MessageId::Client(id) => self.by_client.get(id).collect(),
             MessageId::Made(uuid) => {
-                let (salt, seq) = MessageId::salt_and_seq(*uuid);
-                let own = if salt == self.salt { self.by_seq(seq) } else { None };
-                let own =
-                    own.filter(|slot| self.get(*slot).is_some_and(|kept| self.id(kept) == *id));
+                let mut found = self.by_origin(MessageId::origin(*uuid));
+                found.retain(|slot| self.get(*slot).is_some_and(|kept| self.id(kept) == *id));
                 // A client may have chosen a UUID as its own id.
-                let text = Bytes::from(uuid.to_string());
-                own.into_iter()
-                    .chain(self.by_made.get(uuid))
-                    .chain(self.by_client.get(&text))
-                    .collect()
+                found.extend(self.by_client.get(&Bytes::from(uuid.to_string())));
+                found
             }
+        }
+    }
+
+    /// The slots of the messages that came into the world there. More than one only when copies of
+    /// a message came together here.
+    pub fn by_origin(&mut self, origin: Origin) -> Vec<u32> {
+        let own = if origin.salt == self.salt { self.by_seq(origin.seq) } else { None };
+        own.into_iter().chain(self.by_made.get(&origin)).collect()
+    }
+
+    /// How many came from other topics, copies of one message counted once.
+    pub fn strangers(&self) -> usize {
+        self.by_made.len()
+    }
+
+    /// Where a message came into the world.
+    pub fn origin(&self, kept: &Kept) -> Origin {
+        match kept.extra.as_deref().and_then(|extra| extra.made_id) {
+            Some(id) => MessageId::origin(id),
+            None => Origin { salt: self.salt, seq: kept.seq },
         }
     }
 
@@ -303,6 +331,8 @@ impl Shelf {
     pub fn message(&self, kept: &Kept) -> Message {
         Message {
             id: self.id(kept),
+            salt: self.origin(kept).salt,
+            lone: kept.lone != 0,
             seq: kept.seq,
             number: kept.number,
             body: kept.body.bytes(),
@@ -315,6 +345,8 @@ impl Shelf {
     pub fn last_message(&self, kept: Kept) -> Message {
         Message {
             id: self.id(&kept),
+            salt: self.origin(&kept).salt,
+            lone: kept.lone != 0,
             seq: kept.seq,
             number: kept.number,
             body: match kept.body {
@@ -328,10 +360,12 @@ impl Shelf {
 
     /// The message as another topic or a detached queue keeps it: with its id written down.
     pub fn foreign(&self, kept: &Kept) -> Kept {
-        let id = self.id(kept);
-        let extra = match &id {
-            MessageId::Made(_) => with_id(kept.extra.as_deref(), &id),
-            MessageId::Client(_) => kept.extra.clone(),
+        let has_it = kept.extra.as_ref().is_some_and(|extra| extra.made_id.is_some());
+        let extra = if kept.foreign || has_it {
+            kept.extra.clone()
+        } else {
+            let id = MessageId::made(kept.published_at, self.salt, kept.seq);
+            with_id(kept.extra.as_deref(), &id)
         };
         Kept { refs: 1, foreign: true, extra, ..kept.clone() }
     }

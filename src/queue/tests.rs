@@ -190,7 +190,7 @@ fn a_release_does_not_count() {
 #[test]
 fn a_dead_letter_goes_to_the_back_of_its_target_and_can_be_handed_out_there() {
     let mut one = with(TopicPolicy::default(), vec![QueuePolicy::default(); 2]);
-    one.topic.set_dead_letter_target(1, Some(2)).unwrap();
+    one.topic.set_dead_letter_target(1, Some(Target::from(2))).unwrap();
     one.put(0, &["a", "b"]);
     let a = one.lend(0, 1).remove(0);
     one.nack(0, &a, Nack::Dead { error: None });
@@ -420,4 +420,235 @@ fn a_history_keeps_what_live_subscribers_are_still_to_be_sent() {
     publish(&mut history, true);
     let read = history.read(1, 10, usize::MAX);
     assert_eq!((read.messages.len(), read.gap), (2, Some(Gap { from: 1, to: 5 })));
+}
+
+#[test]
+fn a_message_with_a_past_goes_on_where_it_was() {
+    let policy = QueuePolicy { max_deliveries: 3, ..QueuePolicy::default() };
+    let mut one = with(TopicPolicy::default(), vec![policy.clone(), policy.clone(), policy]);
+    let names: Vec<QueueName> = one.topic.queues().map(|queue| queue.name.clone()).collect();
+    let letter = DeadLetter {
+        at: at(70),
+        reason: DeadReason::DeadlineMissed,
+        attempts: 3,
+        failures: Vec::new(),
+        revived: false,
+    };
+    let places = vec![
+        PastPlace { attempts: 2, ..PastPlace::waiting(names[0].clone()) },
+        PastPlace { dead: Some(letter.clone()), ..PastPlace::waiting(names[2].clone()) },
+    ];
+    let past = Past { published_at: Some(at(40)), kept_until: None, places };
+    let extra = || Extra { past: Some(Box::new(past.clone())), ..Extra::default() };
+    one.put_with(100, "a", extra()).unwrap();
+    assert!(one.ready(2).is_empty(), "only the queues it was in");
+    let dead = one.topic.list(3, State::Dead, None, 5).unwrap().views.remove(0);
+    assert_eq!((dead.attempts, dead.dead), (3, Some(letter)));
+    let lent = one.lend(100, 1).remove(0);
+    assert_eq!((lent.attempt, lent.message.published_at), (3, at(40)));
+    let failed = Nack::Fail { delay: None, error: None };
+    one.topic.nack(at(101), &of(&lent), &failed, &mut one.ledger).unwrap();
+    assert_eq!(one.topic.counts(1).unwrap().dead, 1, "its third delivery was its last");
+    let attempted = one.ledger.records.iter().any(|record| {
+        matches!(record, Record::Attempted { attempts: 2, failures, .. } if failures.is_empty())
+    });
+    let published = one.ledger.records.iter().find_map(|record| match record {
+        Record::Published(stored) => Some((stored.published_at, stored.extra.clone())),
+        _ => None,
+    });
+    assert!(attempted, "how often it was delivered is remembered");
+    assert_eq!(published, Some((at(40), None)), "its past is not stored a second time");
+}
+
+#[test]
+fn a_message_that_waited_elsewhere_waits_here_until_the_same_time() {
+    let mut one = one(QueuePolicy { delay_ms: 500, ..QueuePolicy::default() });
+    let name = one.topic.queues().next().unwrap().name.clone();
+    let place = PastPlace { visible_at: Some(at(80)), ..PastPlace::waiting(name.clone()) };
+    for (body, places) in [("a", vec![place]), ("b", vec![PastPlace::waiting(name)])] {
+        let past = Some(Box::new(Past { places, ..Past::default() }));
+        one.put_with(10, body, Extra { past, ..Extra::default() }).unwrap();
+    }
+    assert_eq!(one.ready(1), ["b"], "the queue's own delay was served elsewhere");
+    one.advance(80);
+    assert_eq!(one.ready(1), ["a", "b"]);
+}
+
+#[test]
+fn a_message_of_the_past_is_kept_until_its_own_time_whatever_the_retention() {
+    let mut one = one(QueuePolicy { retention_ms: 50, ..QueuePolicy::default() });
+    for (body, until) in [("a", 300), ("b", 110)] {
+        let past =
+            Past { published_at: Some(at(1)), kept_until: Some(at(until)), ..Past::default() };
+        one.put_with(100, body, Extra { past: Some(Box::new(past)), ..Extra::default() }).unwrap();
+    }
+    one.advance(200);
+    assert_eq!(one.ready(1), ["a"]);
+    one.advance(300);
+    assert!(one.topic.is_empty());
+}
+
+#[test]
+fn a_past_in_a_queue_that_is_not_there_or_named_twice_is_refused() {
+    let mut one = one(QueuePolicy::default());
+    let name = one.topic.queues().next().unwrap().name.clone();
+    let put = |one: &mut One, names: &[&QueueName]| {
+        let places = names.iter().map(|name| PastPlace::waiting((*name).clone())).collect();
+        let past = Some(Box::new(Past { places, ..Past::default() }));
+        one.put_with(0, "a", Extra { past, ..Extra::default() })
+    };
+    let other = QueueName::parse("other").unwrap();
+    assert_eq!(put(&mut one, &[&other]), Err(Refusal::QueueNotFound));
+    assert_eq!(put(&mut one, &[&name, &name]), Err(Refusal::OutOfBounds("past")));
+    let mut two = with(TopicPolicy::default(), vec![QueuePolicy::default(); 2]);
+    let kept = Some(Box::new(Past { kept_until: Some(at(9)), ..Past::default() }));
+    let kept = two.put_with(0, "a", Extra { past: kept, ..Extra::default() });
+    assert_eq!(kept, Err(Refusal::OutOfBounds("past")), "which of the two keeps it so long?");
+    assert_eq!(one.topic.len(), 0);
+}
+
+fn returning(returns: Returns) -> One {
+    let mut one = one(QueuePolicy { returns, max_deliveries: 0, ..QueuePolicy::default() });
+    one.put(0, &["a", "b", "c", "d"]);
+    one
+}
+
+#[test]
+fn what_misses_its_deadline_within_a_second_is_next_in_the_order_of_handing_out() {
+    let mut one = returning(Returns::Front);
+    for now in [0, 300, 600] {
+        one.lend(now, 1);
+    }
+    one.advance(30_000);
+    assert_eq!(one.ready(1), ["a", "d"]);
+    one.put_with(30_100, "pushed", Extra { front: true, ..Extra::default() }).unwrap();
+    one.advance(30_600);
+    assert_eq!(one.ready(1), ["pushed", "a", "b", "c", "d"], "one moment keeps one place");
+    let again = one.lend(30_600, 2);
+    one.lend(31_700, 1);
+    one.ack(31_700, &again[0]).unwrap();
+    one.advance(61_000);
+    one.advance(61_700);
+    assert_eq!(one.ready(1), ["b", "a", "c", "d"], "a second later is another moment");
+}
+
+#[test]
+fn what_is_given_back_goes_to_the_end_its_queue_names() {
+    let mut one = returning(Returns::Front);
+    let lent = one.lend(0, 3);
+    one.nack(1, &lent[0], fail());
+    one.nack(1, &lent[2], RELEASE);
+    assert_eq!(one.ready(1), ["c", "a", "d"], "the latest is the next");
+    one.put_with(2, "pushed", Extra { front: true, ..Extra::default() }).unwrap();
+    one.nack(3, &lent[1], Nack::Fail { delay: Some(publish::span(10)), error: None });
+    one.put_with(4, "later", Extra { front: true, ..Extra::default() }).unwrap();
+    one.advance(13);
+    let expected = ["later", "b", "pushed", "c", "a", "d"];
+    assert_eq!(one.ready(1), expected, "a delay holds the place it was given back to");
+
+    let mut one = returning(Returns::Back);
+    let lent = one.lend(0, 2);
+    one.nack(1, &lent[1], RELEASE);
+    one.advance(30_000);
+    one.put(30_001, &["e"]);
+    assert_eq!(one.ready(1), ["c", "d", "b", "a", "e"]);
+}
+
+#[test]
+fn by_id_anywhere_a_message_is_acked_in_any_state() {
+    let mut one = one(QueuePolicy { max_deliveries: 1, ..QueuePolicy::default() });
+    let named = |id: &'static str| Extra { client_id: Some(id.into()), ..Extra::default() };
+    let delayed = Extra { deliver_at: Some(at(500)), ..named("delayed") };
+    for (body, extra) in
+        [("1", named("dead")), ("2", named("held")), ("3", named("ready")), ("4", delayed)]
+    {
+        one.put_with(0, body, extra).unwrap();
+    }
+    let lent = one.lend(0, 2);
+    one.nack(0, &lent[0], fail());
+    let anywhere = |id: &'static str| Reference::Anywhere {
+        queue: 1,
+        id: MessageId::Client(Bytes::from_static(id.as_bytes())),
+    };
+    let nack = |one: &mut One, id| one.topic.nack(at(1), &anywhere(id), &RELEASE, &mut one.ledger);
+    for id in ["ready", "dead", "unknown"] {
+        assert_eq!(nack(&mut one, id), Err(Refusal::MessageNotFound), "{id}");
+    }
+    assert_eq!(nack(&mut one, "delayed"), Ok(()));
+    assert_eq!(one.ready(1), ["3", "4"], "what was delayed is ready");
+    for id in ["ready", "dead", "held", "delayed"] {
+        assert_eq!(one.topic.ack(at(2), &anywhere(id), &mut one.ledger), Ok(()), "{id}");
+        let again = one.topic.ack(at(2), &anywhere(id), &mut one.ledger);
+        assert_eq!(again, Err(Refusal::MessageNotFound), "{id} twice");
+    }
+    assert!(one.topic.is_empty());
+    assert_eq!(one.topic.totals(1).unwrap().acked, 4);
+}
+
+#[test]
+fn clearing_takes_what_is_in_flight_and_frees_its_id() {
+    let mut one = one(QueuePolicy::default());
+    let named = || Extra { client_id: Some("id".into()), ..Extra::default() };
+    one.put_with(0, "held", named()).unwrap();
+    one.put(0, &["waits"]);
+    let held = one.lend(0, 1).remove(0);
+    assert_eq!(one.topic.clear(1, &mut one.ledger), Ok(2));
+    assert_eq!(one.ack(1, &held), Err(Refusal::ReceiptGone));
+    one.put_with(2, "new", named()).unwrap();
+    one.advance(60_000);
+    assert_eq!(one.ready(1), ["new"]);
+}
+
+#[test]
+fn a_bystander_is_shown_what_came_after_it_and_takes_nothing() {
+    let mut one = one(QueuePolicy::default());
+    one.put(0, &["old"]);
+    let mut cursor = Cursor::behind(one.ledger.numbers(1), usize::MAX);
+    one.put_with(0, "high", Extra { priority: 9, ..Extra::default() }).unwrap();
+    one.put_with(0, "first", Extra { front: true, ..Extra::default() }).unwrap();
+    one.put_with(0, "short", Extra { expires_at: Some(at(5)), ..Extra::default() }).unwrap();
+    one.put(0, &["a", "b"]);
+    let read = |one: &One, cursor: &mut Cursor, want| -> Vec<String> {
+        let read = one.topic.read_after(at(5), 1, cursor, want).unwrap();
+        read.iter().map(|message| String::from_utf8_lossy(message.body()).into()).collect()
+    };
+    // In the order of publishing, whatever the order of handing out.
+    assert_eq!(read(&one, &mut cursor, Want::Oldest(2)), ["high", "first"]);
+    let mut other = cursor;
+    assert_eq!(read(&one, &mut cursor, Want::Oldest(9)), ["a", "b"]);
+    assert_eq!(read(&one, &mut cursor, Want::Oldest(9)), [""; 0]);
+    assert_eq!(read(&one, &mut other, Want::Newest), ["b"]);
+    assert_eq!(read(&one, &mut other, Want::Oldest(9)), [""; 0]);
+    assert_eq!(one.ready(1).len(), 6);
+}
+
+#[test]
+fn a_reading_ends_when_its_bytes_are_used_up_and_says_so() {
+    let mut one = one(QueuePolicy::default());
+    one.put(0, &["four", "more", "x"]);
+    let mut cursor = Cursor::behind(0, 5);
+    let mut read = |want| one.topic.read_after(at(0), 1, &mut cursor, want).unwrap().len();
+    assert_eq!(read(Want::Oldest(2)), 2);
+    assert_eq!(read(Want::Oldest(1)), 0);
+    assert_eq!((cursor.cut, cursor.bytes_left), (true, 0));
+    let mut rest = Cursor::behind(cursor.number, 1);
+    assert_eq!(one.topic.read_after(at(0), 1, &mut rest, Want::Newest).unwrap().len(), 1);
+    assert_eq!(one.topic.read_after(at(0), 1, &mut rest, Want::Oldest(1)).unwrap().len(), 0);
+    assert!(!rest.cut, "there is nothing more");
+}
+
+#[test]
+fn a_history_short_of_memory_drops_its_backlog_only_where_it_drops_at_all() {
+    for (overflow, left) in [(Overflow::Refuse, 3), (Overflow::DropOldest, 1)] {
+        let policy = TopicPolicy { overflow, durability: Level::Memory, ..TopicPolicy::default() };
+        let mut history = History::new(&topic(1, Kind::Pubsub, policy));
+        let mut off = Ledger::off(1);
+        for listeners in [false, true, false, false] {
+            let message = NewMessage::plain(Bytes::from_static(b"12345"));
+            history.publish(at(0), message, listeners, true, &mut off).unwrap();
+        }
+        // The claimed one goes first, then the oldest of the backlog.
+        history.relieve(11, false, &mut off);
+        assert_eq!(history.kept().0, left, "{overflow:?}");
+    }
 }

@@ -101,14 +101,18 @@ impl Topic {
         Ok(())
     }
 
-    /// The number of the queue that dead letters of `queue` go to; `None`: they stay in it.
+    /// The queue that dead letters of `queue` go to; `None`, or itself: they stay in it. With
+    /// [`QueuePolicy::limit_needs_target`] a queue that names itself puts them back to work.
     pub fn set_dead_letter_target(
         &mut self,
         queue: u32,
-        target: Option<u32>,
+        target: Option<Target>,
     ) -> Result<(), Refusal> {
         let at = self.at(queue)?;
-        self.queues[at].dead_target = target.filter(|target| *target != queue);
+        let queue = &mut self.queues[at];
+        let (own, back_to_work) =
+            (queue.definition.number, queue.definition.policy.limit_needs_target);
+        queue.dead_target = target.filter(|target| target.queue != own || back_to_work);
         Ok(())
     }
 
@@ -199,6 +203,14 @@ impl Topic {
         Ok(Counts { oldest_ready, ..queue.counts() })
     }
 
+    /// Whether a receive from this queue would hand something out.
+    pub fn is_ready_in(&self, queue: u32) -> bool {
+        self.at(queue).is_ok_and(|at| {
+            let queue = &self.queues[at];
+            !queue.definition.policy.paused_out && queue.tally(State::Ready).messages > 0
+        })
+    }
+
     /// What happened to a queue so far.
     pub fn totals(&self, queue: u32) -> Result<Totals, Refusal> {
         Ok(self.queues[self.at(queue)?].totals)
@@ -222,6 +234,11 @@ impl Topic {
     /// No message is alive.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Messages that came into the world in other topics.
+    pub fn strangers(&self) -> u64 {
+        self.shelf.strangers() as u64
     }
 
     /// Messages published to no queue, since none took them.

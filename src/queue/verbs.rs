@@ -1,6 +1,6 @@
 //! The words the rules are asked in, and what they answer.
 
-use super::{DeadLetter, Message, MessageId, Receipt, Timestamp};
+use super::{DeadLetter, Message, MessageId, Receipt, Timestamp, record::Times};
 use std::time::Duration;
 
 /// What a consumer asks for.
@@ -33,6 +33,8 @@ pub enum Nack {
         /// What went wrong, for the dead letter's history.
         error: Option<String>,
     },
+    /// The consumer never got it: to where it was, as if it had not been handed out.
+    Unread,
     /// Straight to the dead letters.
     Dead {
         /// What went wrong.
@@ -120,7 +122,7 @@ pub struct Page {
     /// The messages.
     pub views: Vec<View>,
     /// Give this back to get the next page; `None` at the end.
-    pub next: Option<u64>,
+    pub next: Option<u128>,
 }
 
 /// Which end of a queue.
@@ -153,8 +155,8 @@ pub struct Leaving {
     pub message: Message,
     /// Length of the body.
     pub body_bytes: u32,
-    /// When it ends.
-    pub expires_at: Timestamp,
+    /// When it is visible there, and when it ends.
+    pub times: Times,
     /// The history it keeps.
     pub letter: Option<DeadLetter>,
 }

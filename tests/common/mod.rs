@@ -25,6 +25,10 @@ pub fn settings(folder: &std::path::Path) -> Vec<String> {
         format!("store.path={}", folder.join("store").display()),
         "http.listen=127.0.0.1:0".into(),
         "otq.listen=127.0.0.1:0".into(),
+        "okq.listen=127.0.0.1:0".into(),
+        "dsmq.listen=127.0.0.1:0".into(),
+        "fastqueue.listen=127.0.0.1:0".into(),
+        "blockqueue.listen=127.0.0.1:0".into(),
     ]
 }
 

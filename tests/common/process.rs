@@ -25,7 +25,9 @@ pub fn octoq(folder: &Path) -> Command {
 pub fn serve(folder: &Path, more: &[&str]) -> Command {
     let mut command = octoq(folder);
     command.args(["serve", "--set", "store.path=store", "--set", "http.listen=127.0.0.1:0"]);
-    command.args(["--set", "otq.listen=127.0.0.1:0"]);
+    for door in ["otq", "okq", "dsmq", "fastqueue", "blockqueue"] {
+        command.args(["--set", &format!("{door}.listen=127.0.0.1:0")]);
+    }
     for setting in more {
         command.args(["--set", setting]);
     }

@@ -206,9 +206,15 @@ async fn users_are_made_and_changed_over_http() {
         r#"{"password":5}"#,
         r#"{"password":"x","colour":1}"#,
         r#"{"password":"x","topics":"all"}"#,
+        r#"{"password":""}"#,
+        r#"{"password":"","role":"admin"}"#,
     ] {
         broker.http("PUT", "/v1/users/ann", body).await.expect_problem(400, "invalid_request");
     }
+    let empty = broker.http("PUT", "/v1/users/admin", r#"{"password":""}"#).await;
+    empty.expect_problem(400, "invalid_request");
+    assert!(empty.text().contains("password: it must not be empty"), "{}", empty.text());
+    as_user(&broker, "ann", "GET", "/v1/topics", "").await.expect_problem(401, "unauthenticated");
     for path in ["/v1/users/a%20b", "/v1/users/a:b", "/v1/users/%ff"] {
         let answer = broker.http("PUT", path, r#"{"password":"x"}"#).await;
         assert_eq!(answer.status, 400, "{path}: {}", answer.text());

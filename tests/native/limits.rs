@@ -11,7 +11,7 @@ async fn a_batch_has_a_bound() {
     broker
         .http("POST", "/v1/topics/default/messages", &batch(4))
         .await
-        .expect_problem(429, "too_many");
+        .expect_problem(413, "too_many");
     broker.http("POST", "/v1/topics/default/messages", &batch(3)).await.expect(200);
     broker.http("POST", "/v1/topics/default/messages", &batch(3)).await.expect(200);
     assert_eq!(receive(&broker, "default?max=100").await.len(), 3, "as many as one batch may have");
@@ -20,7 +20,7 @@ async fn a_batch_has_a_bound() {
         broker
             .http("POST", &format!("/v1/topics/default/{verb}"), &receipts)
             .await
-            .expect_problem(429, "too_many");
+            .expect_problem(413, "too_many");
     }
 }
 

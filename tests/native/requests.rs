@@ -57,6 +57,35 @@ async fn a_wrong_method_is_told_so_with_the_right_ones() {
     }
 }
 
+/// An array of values in the order of a struct's fields is what serde would take as well.
+#[actix_web::test]
+async fn an_array_is_no_object() {
+    let broker = TestBroker::start().await;
+    let refused = async |method: &str, path: &str, body: &str| {
+        let answer = broker.http(method, path, body).await;
+        assert_eq!(answer.status, 400, "{method} {path} {body}: {}", answer.text());
+        answer.expect_problem(400, "invalid_request");
+    };
+    for body in ["[]", "[30000]", "[[]]", " []"] {
+        refused("PUT", "/v1/topics/default/queues/q", body).await;
+    }
+    for body in [
+        r#"["t"]"#,
+        r#"["t","broker",null,null]"#,
+        r#"{"name":"t","queues":[["q"]]}"#,
+        r#"{"name":"t","queues":[{"name":"q","policy":[]}]}"#,
+        r#"{"name":"t","policy":[]}"#,
+    ] {
+        refused("POST", "/v1/topics", body).await;
+    }
+    refused("PUT", "/v1/users/ann", r#"["pw",null,null]"#).await;
+    let fields = r#"["x",null,null,null,null,null,null,null,null,null,null]"#;
+    refused("POST", "/v1/topics/default/messages", &format!("[{fields}]")).await;
+    assert!(take(&broker, "default").await.is_empty());
+    let queue = json!({"name": "t", "queues": [{"name": "q"}, {"name": "r", "policy": {}}]});
+    broker.http("POST", "/v1/topics", &queue.to_string()).await.expect(201);
+}
+
 /// The body is refused by its announced length, before it is read.
 #[actix_web::test]
 async fn a_body_above_the_limit_is_refused_as_a_problem() {

@@ -54,7 +54,7 @@ async fn every_field_of_a_new_topic_is_kept() {
         "history_ms": 9000, "paused_in": true,
     });
     let queue = json!({
-        "ack_deadline_ms": 100, "max_deliveries": 3, "backoff_ms": [1, 2], "dead_letter": {"topic": "default", "queue": "default"},
+        "ack_deadline_ms": 100, "max_deliveries": 3, "backoff_ms": [1, 2], "returns": "back", "dead_letter": {"topic": "default", "queue": "default"},
         "dead_max": 4, "retention_ms": 5, "messages_max": 6, "bytes_max": 7, "overflow": "drop_oldest",
         "delay_ms": 8, "filter": {"kind": ["a", "b"]}, "paused_in": true, "paused_out": true,
     });

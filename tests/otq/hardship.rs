@@ -95,6 +95,31 @@ async fn a_client_that_pipelines_without_reading_is_dropped() {
 }
 
 #[actix_web::test]
+async fn a_client_that_does_not_log_in_is_closed() {
+    let broker = TestBroker::start_with(&["otq.login_timeout_s=1"]).await;
+    let mut known = broker.login_otq().await;
+    let mut silent = broker.connect_otq().await;
+    let mut slow = broker.connect_otq().await;
+    slow.send("OTQ CONN").await;
+    let mut busy = broker.connect_otq().await;
+    // What it sends before it logs in wins it no time.
+    let asking = async {
+        let mut answer = [0; 64];
+        while busy.stream.write_all(b"OTQ PING default\r\n").await.is_ok()
+            && matches!(busy.stream.read(&mut answer).await, Ok(1..))
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("it is closed in time");
+    silent.expect_close().await;
+    slow.expect_close().await;
+    expect_connections(&broker, 1).await;
+    // Who has logged in may be silent.
+    expect_open(&mut known).await;
+}
+
+#[actix_web::test]
 async fn a_line_that_never_ends_ends_the_connection() {
     let broker = TestBroker::start_with(&["otq.stuck_s=1"]).await;
     let mut idle = broker.login_otq().await;

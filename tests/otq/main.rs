@@ -6,6 +6,7 @@
 mod common;
 
 mod commands;
+mod conform;
 mod hardship;
 mod push;
 mod refusals;

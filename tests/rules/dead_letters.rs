@@ -114,7 +114,7 @@ fn a_dead_letter_outlives_its_time_to_live() {
 #[test]
 fn a_dead_letter_may_go_to_another_queue_of_the_topic_and_wait_there() {
     let mut subject = Subject::new(TopicPolicy::default(), vec![deliveries(1); 2]);
-    subject.topic.set_dead_letter_target(QUEUE, Some(OTHER)).unwrap();
+    subject.topic.set_dead_letter_target(QUEUE, Some(octoq::queue::Target::from(OTHER))).unwrap();
     let named = message("a", Extra::default());
     let placed =
         subject.topic.publish(at(0), Some(QUEUE), named, true, &mut subject.ledger).unwrap();
@@ -133,7 +133,7 @@ fn a_dead_letter_may_go_to_another_queue_of_the_topic_and_wait_there() {
 #[test]
 fn a_dead_letter_that_its_target_already_holds_is_there_twice() {
     let mut subject = Subject::new(TopicPolicy::default(), vec![deliveries(1); 2]);
-    subject.topic.set_dead_letter_target(QUEUE, Some(OTHER)).unwrap();
+    subject.topic.set_dead_letter_target(QUEUE, Some(octoq::queue::Target::from(OTHER))).unwrap();
     subject.put(0, &["a"]);
     reject(&mut subject, 0);
     assert_eq!(subject.ready(OTHER), ["a", "a"]);
@@ -145,7 +145,7 @@ fn a_dead_letter_may_go_to_a_queue_of_another_topic_with_its_id_and_history() {
     let definition = topic_definition(2, Kind::Broker, TopicPolicy::default());
     let mut target = Topic::new(&definition, 1 << 50);
     target.add_queue(queue_definition(7, 2, deliveries(1))).unwrap();
-    subject.topic.set_dead_letter_target(QUEUE, Some(7)).unwrap();
+    subject.topic.set_dead_letter_target(QUEUE, Some(octoq::queue::Target::from(7))).unwrap();
     let id = subject.put(0, &["a"]).remove(0);
     reject(&mut subject, 5);
     assert!(subject.topic.is_empty());
@@ -197,7 +197,7 @@ fn a_redrive_may_go_to_another_queue() {
     subject.topic.publish(at(0), Some(QUEUE), named, true, &mut subject.ledger).unwrap();
     reject(&mut subject, 0);
     let all = Selection::Oldest(9);
-    let moved = subject.topic.redrive(at(1), QUEUE, &all, Some(OTHER), &mut subject.ledger);
+    let moved = subject.topic.redrive(at(1), QUEUE, &all, Some(OTHER.into()), &mut subject.ledger);
     assert_eq!(moved, Ok(1));
     assert_eq!((subject.counts(QUEUE), subject.ready(OTHER)), ([0; 4], vec!["a".to_owned()]));
 }

@@ -139,6 +139,33 @@ fn every_way_back_leads_to_the_messages_own_place() {
 }
 
 #[test]
+fn what_nobody_got_lies_where_it_lay_wherever_messages_return_to() {
+    for returns in [Returns::Place, Returns::Front, Returns::Back] {
+        let mut subject = Subject::queue(QueuePolicy { returns, ..QueuePolicy::default() });
+        subject.put(0, &["a", "b", "c", "d"]);
+        // One that came back already, whose place may not be its own any more.
+        let lent = subject.lend(0, 2);
+        subject.nack(0, &of(&lent[1]), &fail("no")).unwrap();
+        subject.nack(0, &of(&lent[0]), &Nack::Unread).unwrap();
+        let before = subject.ready(QUEUE);
+        let lent = subject.lend(0, 4);
+        for nth in [2, 0, 3, 1] {
+            subject.nack(0, &of(&lent[nth]), &Nack::Unread).unwrap();
+        }
+        assert_eq!(subject.ready(QUEUE), before, "{returns:?}");
+        let attempts: Vec<_> = subject
+            .lend(0, 4)
+            .iter()
+            .map(|lent| (text(lent.message.body()), lent.attempt))
+            .collect();
+        for (body, attempt) in attempts {
+            assert_eq!(attempt, if body == "b" { 2 } else { 1 }, "{returns:?}: {body}");
+        }
+        assert_eq!(subject.topic.totals(QUEUE).unwrap().nacked, 1);
+    }
+}
+
+#[test]
 fn a_release_does_not_count_and_a_failure_does() {
     let mut subject = Subject::queue(QueuePolicy { max_deliveries: 2, ..QueuePolicy::default() });
     subject.put(0, &["a"]);

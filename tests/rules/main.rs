@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod bounds;
+mod copies;
 mod dead_letters;
 mod delivering;
 mod history;
@@ -14,8 +15,8 @@ mod publishing;
 use bytes::Bytes;
 use octoq::queue::{
     Delivery, End, Extra, Kind, Ledger, MessageId, Nack, NewMessage, Placed, QueueDefinition,
-    QueueName, QueuePolicy, Receive, Reference, Refusal, Timestamp, Topic, TopicDefinition,
-    TopicName, TopicPolicy, View,
+    QueueName, QueuePolicy, Receive, Reference, Refusal, Returns, Timestamp, Topic,
+    TopicDefinition, TopicName, TopicPolicy, View,
 };
 use std::{sync::Arc, time::Duration};
 

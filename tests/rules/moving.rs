@@ -21,7 +21,7 @@ fn filled(bodies: &[&str]) -> (Subject, Vec<MessageId>) {
 }
 
 fn transfer(subject: &mut Subject, selection: Selection, to: u32) -> u64 {
-    subject.topic.transfer(at(1), QUEUE, &selection, to, &mut subject.ledger).unwrap()
+    subject.topic.transfer(at(1), QUEUE, &selection, to.into(), &mut subject.ledger).unwrap()
 }
 
 #[test]

@@ -1,12 +1,12 @@
-//! The body of a request, whole and within its bound.
+//! The body of a request, and how a refusal of it is said here.
 
 use super::problem::Problem;
-use actix_web::{FromRequest, HttpRequest, dev::Payload, error::PayloadError, web};
-use futures_util::future::{FutureExt as _, Map};
+use crate::dialect::body::{self, Unread};
+use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
+use futures_util::future::LocalBoxFuture;
 use std::ops::Deref;
 
-/// All of a request's body, at most `http.request_bytes_max`. Unlike actix's own extractor it
-/// refuses with a [`Problem`].
+/// All of a request's body, at most `http.request_bytes_max`.
 pub struct Body(web::Bytes);
 
 impl Deref for Body {
@@ -17,23 +17,23 @@ impl Deref for Body {
     }
 }
 
-type Read = Result<web::Bytes, actix_web::Error>;
-
 impl FromRequest for Body {
     type Error = Problem;
-    type Future = Map<<web::Bytes as FromRequest>::Future, fn(Read) -> Result<Body, Problem>>;
+    type Future = LocalBoxFuture<'static, Result<Body, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        web::Bytes::from_request(request, payload).map(|read| read.map(Body).map_err(problem))
+        let reading = body::read(request, payload);
+        Box::pin(async move { Ok(Body(reading.await?)) })
     }
 }
 
-fn problem(error: actix_web::Error) -> Problem {
-    match error.as_error::<PayloadError>() {
-        Some(PayloadError::Overflow) => {
-            let detail = "the request's body is longer than `http.request_bytes_max`";
-            Problem::new(413, "too_large", "The message is too large", detail)
+impl From<Unread> for Problem {
+    fn from(unread: Unread) -> Self {
+        let detail = unread.to_string();
+        match unread {
+            Unread::TooLong => Problem::new(413, "too_large", "The message is too large", detail),
+            Unread::TooSlow => Problem::new(408, "too_slow", "The request took too long", detail),
+            Unread::Broken(_) => Problem::invalid(detail),
         }
-        _ => Problem::invalid(format!("body: {error}")),
     }
 }

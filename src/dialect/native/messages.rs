@@ -3,9 +3,12 @@
 use super::Native;
 use super::body::Body;
 use super::caller::Who;
+use super::object::{Object, json, object};
 use super::problem::Problem;
 use super::view::{DeliveryView, PlacedView, PublishBody, ResultView};
 use crate::broker::{BrokerError, Named, Op, Reply, TopicHandle, clock};
+use crate::dialect::long_poll::{self, Polled};
+use crate::dialect::path::percent_decode;
 use crate::queue::*;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
@@ -23,25 +26,6 @@ const QUEUE: usize = 5;
 fn segment(request: &HttpRequest, at: usize) -> Option<Vec<u8>> {
     let raw = request.uri().path().split('/').nth(at)?;
     Some(percent_decode(raw.as_bytes()))
-}
-
-fn percent_decode(raw: &[u8]) -> Vec<u8> {
-    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
-    let mut out = Vec::with_capacity(raw.len());
-    let mut at = 0;
-    while let Some(byte) = raw.get(at) {
-        match (byte, digit(raw.get(at + 1)), digit(raw.get(at + 2))) {
-            (b'%', Some(high), Some(low)) => {
-                out.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            _ => {
-                out.push(*byte);
-                at += 1;
-            }
-        }
-    }
-    out
 }
 
 /// The topic named in the path.
@@ -79,11 +63,6 @@ fn unexpected() -> Problem {
     BrokerError::Unavailable.into()
 }
 
-/// Reads JSON with one clear error for everything that is wrong with it.
-fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::invalid(format!("JSON: {error}")))
-}
-
 /// `POST /v1/topics/{topic}/messages` (into every queue that takes it) or
 /// `.../queues/{queue}/messages` (into that queue): a JSON object is one message and answers 201;
 /// an array is many and answers 200 with one result each.
@@ -97,10 +76,10 @@ pub async fn publish(
     let now = clock::now();
     let many = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     let messages = if many {
-        let items: Vec<PublishBody<'_>> = json(&body)?;
-        items.into_iter().map(|item| item.message(now)).collect::<Result<Vec<_>, _>>()?
+        let items: Vec<Object<PublishBody<'_>>> = json(&body)?;
+        items.into_iter().map(|Object(item)| item.message(now)).collect::<Result<Vec<_>, _>>()?
     } else {
-        vec![json::<PublishBody<'_>>(&body)?.message(now)?]
+        vec![object::<PublishBody<'_>>(&body)?.message(now)?]
     };
     let (reply, handle) = ask(&native, &who, &name, Op::Publish { to, messages }).await?;
     let durability = handle.durability();
@@ -169,8 +148,17 @@ pub async fn receive(request: HttpRequest, who: Who, native: web::Data<Native>) 
         from_back: false,
     };
     let wait = (query.wait_ms > 0).then(|| Duration::from_millis(query.wait_ms));
-    let (reply, _) =
-        ask(&native, &who, &name, Op::Receive { queue, request: receive, wait }).await?;
+    let op = Op::Receive { queue, request: receive, wait };
+    let reply = match wait {
+        None => ask(&native, &who, &name, op).await?.0,
+        Some(_) => {
+            let topic = native.topic(&who.0, &name).await?;
+            match long_poll::ask(&request, &topic, vec![op]).await? {
+                Polled::Replies(mut replies) => replies.pop().ok_or_else(unexpected)?,
+                Polled::Left => Reply::Delivered(Vec::new()),
+            }
+        }
+    };
     match reply {
         Reply::Delivered(deliveries) => {
             #[derive(Serialize)]
@@ -269,7 +257,7 @@ struct Done {
 
 /// `POST /v1/topics/{topic}/ack` with `{"receipt": ..}`, `{"receipts": [..]}` or `{"ids": [..], "queue": ..}`.
 pub async fn ack(request: HttpRequest, who: Who, native: web::Data<Native>, body: Body) -> Answer {
-    let AckBody { which, rest } = json(&body)?;
+    let AckBody { which, rest } = object(&body)?;
     refuse_unknown(&rest)?;
     let (named, single) = which.named()?;
     match ask(&native, &who, &topic_name(&request)?, Op::Ack(named)).await?.0 {
@@ -302,7 +290,7 @@ struct NackBody {
 
 /// `POST /v1/topics/{topic}/nack`: as ack, with `mode` (`fail`, `release`, `dead`), `delay_ms`, `error`.
 pub async fn nack(request: HttpRequest, who: Who, native: web::Data<Native>, body: Body) -> Answer {
-    let NackBody { which, mode, delay_ms, error, rest } = json(&body)?;
+    let NackBody { which, mode, delay_ms, error, rest } = object(&body)?;
     refuse_unknown(&rest)?;
     if delay_ms.is_some_and(|ms| ms > policy::DURATION_MS_MAX) {
         return Err(Problem::invalid("`delay_ms` must be at most ten years"));
@@ -344,7 +332,7 @@ pub async fn extend(
     native: web::Data<Native>,
     body: Body,
 ) -> Answer {
-    let ExtendBody { which, ack_deadline_ms, rest } = json(&body)?;
+    let ExtendBody { which, ack_deadline_ms, rest } = object(&body)?;
     refuse_unknown(&rest)?;
     if ack_deadline_ms == 0 || ack_deadline_ms > policy::DURATION_MS_MAX {
         return Err(Problem::invalid("`ack_deadline_ms` must be between 1 and ten years"));

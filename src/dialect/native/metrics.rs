@@ -28,7 +28,7 @@ fn sum(figures: &TopicFigures, of: fn(&crate::broker::QueueFigures) -> u64) -> u
     figures.queues.iter().map(|(_, _, queue)| of(queue)).sum()
 }
 
-const FAMILIES: [Family; 17] = [
+const FAMILIES: [Family; 18] = [
     Family {
         name: "octoq_messages_ready",
         kind: "gauge",
@@ -120,6 +120,12 @@ const FAMILIES: [Family; 17] = [
         value: |topic| topic.subscribers as u64,
     },
     Family {
+        name: "octoq_consumers",
+        kind: "gauge",
+        help: "Connections that consume a queue.",
+        value: |topic| sum(topic, |queue| queue.consumers),
+    },
+    Family {
         name: "octoq_subscribers_dropped_total",
         kind: "counter",
         help: "Subscribers dropped for being slow.",
@@ -197,6 +203,11 @@ fn render(state: &BrokerState, topics: &[TopicFigures]) -> String {
     head(&mut out, "octoq_connections", "gauge", "Open connections by door.");
     for (door, count) in &state.connections {
         line(&mut out, "octoq_connections", &format!("{{door=\"{door}\"}}"), *count);
+    }
+    let name = "octoq_publish_unreported_total";
+    head(&mut out, name, "counter", "Publishes that failed without an answer that could say so.");
+    for (door, count) in &state.unreported {
+        line(&mut out, name, &format!("{{door=\"{door}\"}}"), *count);
     }
     out
 }

@@ -7,6 +7,7 @@ mod caller;
 mod health;
 mod messages;
 mod metrics;
+mod object;
 mod problem;
 mod topics;
 mod view;
@@ -14,58 +15,53 @@ mod ws;
 
 pub use problem::Problem;
 
+use super::body::BodyTimeout;
+use super::caller::Gate;
+use super::handles::Handles;
 use crate::broker::{Broker, BrokerError, Caller, TopicHandle};
-use crate::config::{Anonymous, HttpConfig, WsConfig};
+use crate::config::{HttpConfig, WsConfig};
 use crate::queue::TopicName;
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use rustc_hash::FxHashMap;
-use std::{cell::RefCell, sync::Arc};
-
-/// Topics one worker remembers the address of.
-const HANDLES_MAX: usize = 10_000;
+use actix_web::{HttpRequest, HttpResponse, Scope, http::header, web};
+use std::{sync::Arc, time::Duration};
 
 /// What the handlers of one worker share.
 pub struct Native {
     /// The broker.
     pub broker: Broker,
+    /// Lets callers in.
+    pub gate: Gate,
     /// `[http]`
     pub http: Arc<HttpConfig>,
     /// `[ws]`
     pub ws: Arc<WsConfig>,
-    /// `auth.anonymous`
-    pub anonymous: Anonymous,
-    handles: RefCell<FxHashMap<TopicName, TopicHandle>>,
+    handles: Handles,
 }
 
 impl Native {
     /// For one worker.
-    pub fn new(
-        broker: Broker,
-        http: Arc<HttpConfig>,
-        ws: Arc<WsConfig>,
-        anonymous: Anonymous,
-    ) -> Self {
-        Native { broker, http, ws, anonymous, handles: RefCell::new(FxHashMap::default()) }
+    pub fn new(broker: Broker, gate: Gate, http: Arc<HttpConfig>, ws: Arc<WsConfig>) -> Self {
+        Native { broker, gate, http, ws, handles: Handles::default() }
     }
 
     /// The topic of that name, for this caller. Asks the registry only for names not met before.
     async fn topic(&self, caller: &Caller, name: &TopicName) -> Result<TopicHandle, BrokerError> {
-        let known = self.handles.borrow().get(name).filter(|handle| handle.is_current()).cloned();
-        if let Some(handle) = known {
-            return Ok(handle.for_caller(caller));
-        }
-        let handle = self.broker.topic(caller, name).await?;
-        let mut handles = self.handles.borrow_mut();
-        if handles.len() >= HANDLES_MAX {
-            handles.clear();
-        }
-        handles.insert(name.clone(), handle.clone());
-        Ok(handle)
+        self.handles.topic(&self.broker, caller, name).await
     }
 }
 
+/// All that is found below `path`.
+pub fn scope(path: &str, native: Native) -> Scope {
+    let request_bytes_max = native.http.request_bytes_max;
+    let body_timeout = BodyTimeout(Duration::from_millis(native.http.body_timeout_ms));
+    web::scope(path)
+        .app_data(web::Data::new(native))
+        .app_data(web::PayloadConfig::new(request_bytes_max))
+        .app_data(body_timeout)
+        .configure(routes)
+}
+
 /// All routes of the door.
-pub fn routes(config: &mut web::ServiceConfig) {
+fn routes(config: &mut web::ServiceConfig) {
     let v1 = web::scope("/v1")
         // The busiest first: resources are tried in order.
         .service(

@@ -81,6 +81,10 @@ impl From<BrokerError> for Problem {
             BrokerError::Unauthenticated => (401, "unauthenticated", "Credentials are needed"),
             BrokerError::NotAllowed(_) => (403, "not_allowed", "Not allowed"),
             BrokerError::TooLarge { .. } => (413, "too_large", "The message is too large"),
+            // Clients try a 429 again.
+            BrokerError::TooMany { what: BrokerError::BATCH, .. } => {
+                (413, "too_many", "Too many at once")
+            }
             BrokerError::TooMany { .. } => (429, "too_many", "Too many at once"),
             BrokerError::MemoryFull => (507, "memory_full", "No memory for more messages"),
             BrokerError::DiskFull => (507, "disk_full", "The disk is full"),

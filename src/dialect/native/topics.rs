@@ -4,9 +4,10 @@ use super::Native;
 use super::body::Body;
 use super::caller::Who;
 use super::messages::{queue_name, topic_name, user_name};
+use super::object::{Object, object};
 use super::problem::Problem;
 use super::view::TopicView;
-use crate::broker::{NewTopic, TopicFigures};
+use crate::broker::{BrokerError, NewTopic, TopicFigures};
 use crate::queue::*;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ struct NewTopicBody {
     /// Settings; those left out have their defaults.
     policy: Option<serde_json::Value>,
     /// Queues; a broker topic has one named `default` when this is left out.
-    queues: Option<Vec<NewQueueBody>>,
+    queues: Option<Vec<Object<NewQueueBody>>>,
 }
 
 fn broker() -> Kind {
@@ -37,16 +38,12 @@ fn broker() -> Kind {
 struct NewQueueBody {
     name: String,
     #[serde(default)]
-    policy: QueuePolicy,
-}
-
-fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::invalid(format!("JSON: {error}")))
+    policy: Object<QueuePolicy>,
 }
 
 /// `POST /v1/topics` with `{"name", "kind", "policy", "queues"}`: 201 and the topic.
 pub async fn create(who: Who, native: web::Data<Native>, body: Body) -> Answer {
-    let new: NewTopicBody = json(&body)?;
+    let new: NewTopicBody = object(&body)?;
     let name =
         TopicName::parse(&new.name).map_err(|error| Problem::invalid(format!("name: {error}")))?;
     let mut policy =
@@ -62,13 +59,11 @@ pub async fn create(who: Who, native: web::Data<Native>, body: Body) -> Answer {
     let queues = match (new.queues, new.kind) {
         (Some(queues), _) => queues
             .into_iter()
-            .map(|queue| {
-                queue.policy.check().map_err(|error| Problem::invalid(error.to_string()))?;
+            .map(|Object(queue)| {
+                let Object(policy) = queue.policy;
+                policy.check().map_err(|error| Problem::invalid(error.to_string()))?;
                 let name = QueueName::parse(&queue.name);
-                Ok((
-                    name.map_err(|error| Problem::invalid(format!("queue: {error}")))?,
-                    queue.policy,
-                ))
+                Ok((name.map_err(|error| Problem::invalid(format!("queue: {error}")))?, policy))
             })
             .collect::<Result<_, Problem>>()?,
         (None, Kind::Broker) => vec![(QueueName::default_queue(), QueuePolicy::default())],
@@ -132,7 +127,7 @@ pub async fn create_queue(
     native: web::Data<Native>,
     body: Body,
 ) -> Answer {
-    let policy: QueuePolicy = if body.is_empty() { QueuePolicy::default() } else { json(&body)? };
+    let policy: QueuePolicy = if body.is_empty() { QueuePolicy::default() } else { object(&body)? };
     policy.check().map_err(|error| Problem::invalid(error.to_string()))?;
     let queue = queue_name(&request)?.ok_or_else(|| Problem::invalid("queue: no name"))?;
     native.broker.create_queue(&who.0, &topic_name(&request)?, queue, policy).await?;
@@ -163,7 +158,13 @@ pub async fn put_user(
     body: Body,
 ) -> Answer {
     let name = user_name(&request)?;
-    let user: UserBody = json(&body)?;
-    native.broker.put_user(&who.0, &name, &user.password, user.role, user.topics).await?;
+    let user: UserBody = object(&body)?;
+    let put = native.broker.put_user(&who.0, &name, &user.password, user.role, user.topics).await;
+    put.map_err(|error| match error {
+        BrokerError::Refused(Refusal::OutOfBounds("password")) => {
+            Problem::invalid("password: it must not be empty")
+        }
+        error => error.into(),
+    })?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -123,6 +123,7 @@ impl PublishBody<'_> {
                 dedup_key: key("dedup_key", self.dedup_key)?,
                 priority,
                 front: self.front.unwrap_or(false),
+                past: None,
             })),
         })
     }
@@ -211,6 +212,7 @@ struct QueueView<'a> {
     in_flight: u64,
     dead: u64,
     bytes: u64,
+    consumers: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<&'a QueuePolicy>,
 }
@@ -243,6 +245,7 @@ impl<'a> From<&'a TopicFigures> for TopicView<'a> {
                     in_flight: queue.counts.in_flight,
                     dead: queue.counts.dead,
                     bytes: queue.counts.bytes,
+                    consumers: queue.consumers,
                     policy: (!pubsub).then_some(policy),
                 }
             };

@@ -1,30 +1,26 @@
 //! One connection of an octoque client.
 //!
-//! The session is an actor for being addressed (`Shut`); its read loop is a task it owns, which
-//! speaks to the topics directly. What one read holds is parsed whole; commands that follow each
+//! The read loop is a task of the connection's actor and speaks to the topics directly. What one read holds is parsed whole; commands that follow each
 //! other for the same topics travel as one batch per topic, and all replies leave with one write.
 
 use super::codec::{self, Command, Line, Lines, Put};
-use super::door::{Door, Parked};
 use super::push;
 use crate::broker::{
     Broker, BrokerError, Caller, Home, Job, NewTopic, Op, Reply, Slot, SlowPolicy, Subscription,
     TopicHandle, clock,
 };
 use crate::config::OtqConfig;
+use crate::dialect::door::{Protocol, Seat, shut_down};
 use crate::dialect::socket::Attention;
 use crate::queue::*;
-use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler,
-    Message as ActixMessage, WrapFuture,
-};
 use bytes::{Bytes, BytesMut};
-use std::{borrow::Cow, io, net::TcpStream as StdStream, sync::Arc, time::Duration};
+use futures_util::future::LocalBoxFuture;
+use std::{borrow::Cow, io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::{mpsc, watch},
-    time::timeout,
+    sync::mpsc,
+    time::{Instant, timeout},
 };
 
 /// Bytes read at a time from a client that sends much.
@@ -42,65 +38,33 @@ const HANDLES_MAX: usize = 256;
 /// Keep-alives that a client which did answer before may leave unanswered.
 const MISSED_MAX: u32 = 3;
 
-/// To the door: this session has ended.
-#[derive(ActixMessage)]
-#[rtype(result = "()")]
-pub struct Closed(pub u64);
-
-/// To the session: finish what is in hand, then close.
-#[derive(ActixMessage)]
-#[rtype(result = "()")]
-pub struct Shut;
-
-/// The actor of one connection.
-pub struct Session {
-    id: u64,
-    door: Addr<Door>,
-    shut: watch::Sender<bool>,
-    start: Option<(StdStream, Broker, Arc<OtqConfig>)>,
+/// octoque's protocol: what the connections of its door speak.
+#[derive(Clone)]
+pub struct Otq {
+    broker: Broker,
+    config: Arc<OtqConfig>,
 }
 
-impl Session {
-    /// For a connection the door has accepted.
-    pub fn new(
-        id: u64,
-        stream: StdStream,
-        broker: Broker,
-        config: Arc<OtqConfig>,
-        door: Addr<Door>,
-    ) -> Self {
-        Session { id, door, shut: watch::channel(false).0, start: Some((stream, broker, config)) }
+impl Otq {
+    /// Over a broker.
+    pub fn new(broker: Broker, config: OtqConfig) -> Self {
+        Otq { broker, config: Arc::new(config) }
     }
 }
 
-impl Actor for Session {
-    type Context = Context<Self>;
+impl Protocol for Otq {
+    const DOOR: &'static str = "otq";
 
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        let Some((stream, broker, config)) = self.start.take() else { return };
-        let (shut, door, id) = (self.shut.subscribe(), self.door.clone(), self.id);
-        let serve = async move {
-            let served = match TcpStream::from_std(stream) {
-                Ok(stream) => Talk::new(stream, broker, config, shut, door, id).serve().await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = served {
-                log::debug!("otq: session {id}: {error}");
-            }
-        };
-        ctx.spawn(serve.into_actor(self).map(|(), _, ctx| ctx.stop()));
+    fn connections_max(&self) -> usize {
+        self.config.connections_max
     }
 
-    fn stopped(&mut self, _: &mut Context<Self>) {
-        self.door.do_send(Closed(self.id));
+    fn parked_max(&self) -> usize {
+        self.config.parked_max
     }
-}
 
-impl Handler<Shut> for Session {
-    type Result = ();
-
-    fn handle(&mut self, _: Shut, _: &mut Context<Self>) {
-        self.shut.send_replace(true);
+    fn serve(self, stream: TcpStream, seat: Seat<Self>) -> LocalBoxFuture<'static, io::Result<()>> {
+        Box::pin(Talk::new(stream, self, seat).serve())
     }
 }
 
@@ -169,10 +133,10 @@ struct Talk {
     attention: Attention,
     broker: Broker,
     config: Arc<OtqConfig>,
-    shut: watch::Receiver<bool>,
-    door: Addr<Door>,
-    id: u64,
+    seat: Seat<Otq>,
     caller: Option<Arc<Caller>>,
+    /// Until when it must have logged in; `None`: it has.
+    login_by: Option<Instant>,
     lines: Lines,
     input: BytesMut,
     /// The last read filled the buffer.
@@ -222,24 +186,18 @@ fn reason(error: &BrokerError) -> Cow<'static, str> {
 }
 
 impl Talk {
-    fn new(
-        stream: TcpStream,
-        broker: Broker,
-        config: Arc<OtqConfig>,
-        shut: watch::Receiver<bool>,
-        door: Addr<Door>,
-        id: u64,
-    ) -> Self {
+    fn new(stream: TcpStream, otq: Otq, seat: Seat<Otq>) -> Self {
+        let Otq { broker, config } = otq;
         let guard = broker.connection("otq");
+        let login_by = Instant::now().checked_add(Duration::from_secs(config.login_timeout_s));
         Talk {
             stream,
             attention: Attention::new(broker.limits().poll),
             broker,
             config,
-            shut,
-            door,
-            id,
+            seat,
             caller: None,
+            login_by,
             lines: Lines::default(),
             input: BytesMut::new(),
             busy: false,
@@ -311,15 +269,15 @@ impl Talk {
         self.input.reserve(wanted);
         let room = self.input.capacity() - self.input.len();
         let waits_for_rest = in_rows || !self.input.is_empty();
+        // Only a client that owes its name, rows or the rest of a line is waited for with a bound.
         let stuck = Duration::from_secs(self.config.stuck_s);
+        let stuck = waits_for_rest.then(|| Instant::now().checked_add(stuck)).flatten();
+        let bound = stuck.into_iter().chain(self.login_by).min();
         let count = tokio::select! {
             biased;
             count = self.attention.read(&mut self.stream, &mut self.input) => count?,
-            () = shut_down(&mut self.shut) => return Ok(false),
-            // Only a client that owes rows or the rest of a line is waited for with a bound.
-            () = tokio::time::sleep(stuck), if waits_for_rest => {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
+            () = shut_down(&mut self.seat.shut) => return Ok(false),
+            () = until(bound) => return Err(io::ErrorKind::TimedOut.into()),
         };
         // A client that fills the buffer sends much: the next read takes more at once.
         self.busy = count >= room || (self.busy && count > IDLE_BYTES);
@@ -441,6 +399,7 @@ impl Talk {
         match self.broker.login(&user, &password).await {
             Ok(caller) => {
                 self.caller = Some(Arc::new(caller));
+                self.login_by = None;
                 self.say(|out| {
                     out.extend_from_slice(codec::CONNECTED);
                     out.extend_from_slice(codec::END);
@@ -448,7 +407,7 @@ impl Talk {
                 Ok(Next::Go)
             }
             Err(error) => {
-                log::info!("otq: session {}: login refused: {error}", self.id);
+                log::info!("otq: session {}: login refused: {error}", self.seat.id);
                 Ok(self.decline_and_close(&reason(&error)))
             }
         }
@@ -996,7 +955,7 @@ impl Talk {
                     // Others on this thread, the topic among them, get their turn.
                     tokio::task::yield_now().await;
                 }
-                () = shut_down(&mut self.shut) => return Ok(false),
+                () = shut_down(&mut self.seat.shut) => return Ok(false),
                 ready = self.stream.readable() => {
                     ready?;
                     self.input.reserve(READ_BYTES.min(4096));
@@ -1046,7 +1005,7 @@ impl Talk {
 
     /// Waits for the client to close; whatever it says is ignored.
     async fn park(&mut self) -> io::Result<()> {
-        self.door.do_send(Parked(self.id));
+        self.seat.park();
         self.input.clear();
         while self.read(false).await? {
             self.input.clear();
@@ -1055,7 +1014,10 @@ impl Talk {
     }
 }
 
-/// Returns when the session is told to end, or nobody could tell it any more.
-async fn shut_down(shut: &mut watch::Receiver<bool>) {
-    let _ = shut.wait_for(|shut| *shut).await;
+/// Returns at that time; never when there is none.
+async fn until(bound: Option<Instant>) {
+    match bound {
+        Some(bound) => tokio::time::sleep_until(bound).await,
+        None => std::future::pending().await,
+    }
 }

@@ -1,6 +1,7 @@
 //! Open, submit, restore, fetch, close.
 
 use super::*;
+use crate::queue::{Restored, Times};
 
 #[test]
 fn what_was_submitted_is_there_after_a_restart() {
@@ -10,6 +11,7 @@ fn what_was_submitted_is_there_after_a_restart() {
     furnish(&journal);
     let first = journal.numbers(10);
     let full = Stored {
+        stamped: false,
         extra: extra(),
         visible_at: Timestamp(1_800_000_000_000),
         expires_at: Timestamp(1_900_000_000_000),
@@ -166,6 +168,12 @@ fn a_moved_message_is_ready_in_its_new_place_under_its_number() {
                 to_queue: 3,
                 copied: false,
                 letter: Some(letter()),
+                times: Times {
+                    visible_at: Timestamp(7),
+                    expires_at: Timestamp(i64::MAX - 9),
+                    stamped: true,
+                },
+                lone: true,
             },
             Record::Moved {
                 entry: 3,
@@ -174,6 +182,12 @@ fn a_moved_message_is_ready_in_its_new_place_under_its_number() {
                 to_queue: 3,
                 copied: true,
                 letter: None,
+                times: Times {
+                    visible_at: Timestamp(8),
+                    expires_at: Timestamp::NEVER,
+                    stamped: false,
+                },
+                lone: false,
             },
         ],
     );
@@ -181,7 +195,12 @@ fn a_moved_message_is_ready_in_its_new_place_under_its_number() {
     assert_eq!(all.iter().map(|m| m.number).collect::<Vec<_>>(), [1, 2, 11]);
     let moved = &all[0].entries[0];
     assert_eq!((moved.entry, moved.queue, moved.attempts), (10, 3, 0));
-    assert_eq!((moved.visible_at, moved.dead.clone()), (all[0].published_at, Some(letter())));
+    assert_eq!((moved.visible_at, moved.dead.clone()), (Timestamp(7), Some(letter())));
+    let life = |m: &Restored| (m.expires_at, m.stamped, m.lone);
+    assert_eq!(life(&all[0]), (Timestamp(i64::MAX - 9), true, true));
+    assert_eq!(life(&all[1]), (Timestamp::NEVER, false, false));
+    assert_eq!(life(&all[2]), (Timestamp::NEVER, false, false));
+    assert_eq!(all[2].entries[0].visible_at, Timestamp(8));
     assert_eq!((all[1].entries.len(), all[1].entries[0].entry), (1, 4));
     assert_eq!((all[2].entries[0].entry, all[2].entries[0].queue), (11, 3));
     assert_eq!(all[2].body, Some(body(2)));

@@ -288,6 +288,7 @@ fn a_main_file_that_cannot_be_read_is_named_and_repair_saves_what_is_whole() {
         (1..=400)
             .map(|number| {
                 Record::Published(Stored {
+                    stamped: false,
                     body: vec![b'x'; 1000].into(),
                     ..stored(number, Place::Queue(1))
                 })
@@ -326,7 +327,21 @@ fn a_newer_format_and_a_foreign_file_are_refused() {
     drop(conn);
     let refused = Journal::open(settings(at.path())).err();
     assert_eq!(refused, Some(JournalError::TooNew { found: 99, known: schema::FORMAT }));
-    assert_eq!(check(at.path()), Err(JournalError::TooNew { found: 99, known: schema::FORMAT }));
+    let too_new = JournalError::TooNew { found: 99, known: schema::FORMAT };
+    assert_eq!(check(at.path()), Err(too_new.clone()));
+    // Nothing is written to it, and nothing made of it.
+    let all = || {
+        let entries = fs::read_dir(at.path()).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<_> =
+            entries.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+        files.sort();
+        files
+    };
+    let before = all();
+    assert_eq!(accept_loss(at.path()), Err(too_new.clone()));
+    let to = at.path().join("saved");
+    assert_eq!(repair(at.path(), &to), Err(too_new));
+    assert!(!to.exists() && all() == before, "a store of a newer octoq was touched");
 
     for content in
         [&b"this is not a database, and long enough to look like something else"[..], &[0xff; 4096]]

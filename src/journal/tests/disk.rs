@@ -12,6 +12,7 @@ fn sql(journal: &Journal, statement: &'static str) {
 
 fn big(number: u64) -> Record {
     Record::Published(Stored {
+        stamped: false,
         body: vec![b'x'; 100_000].into(),
         ..stored(number, Place::Queue(1))
     })
@@ -141,6 +142,7 @@ fn the_store_stays_as_large_as_what_lives_in_it() {
         let mut records: Vec<Record> = (first..first + 100)
             .map(|number| {
                 Record::Published(Stored {
+                    stamped: false,
                     body: vec![b'x'; 1000].into(),
                     ..stored(number, Place::Queue(1))
                 })

@@ -81,6 +81,7 @@ pub(super) fn furnish(journal: &Journal) {
 pub(super) fn stored(number: u64, place: Place) -> Stored {
     let topic = if matches!(place, Place::History { .. }) { 2 } else { 1 };
     Stored {
+        stamped: false,
         number,
         topic,
         seq: number,

@@ -15,6 +15,7 @@ enum Op {
     Refused { listeners: bool },
     Commit { back: u64 },
     Read { from: u64, max: usize, bytes: usize },
+    ReadAfter { number: u64, want: Want, bytes: usize },
     Claim { max: usize },
     ClaimAll,
     Step { ms: i64 },
@@ -30,6 +31,9 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (0u64..4).prop_map(|back| Op::Commit { back }),
         6 => (0u64..40, 1usize..6, prop_oneof![Just(usize::MAX), 0usize..30])
             .prop_map(|(from, max, bytes)| Op::Read { from, max, bytes }),
+        6 => (0u64..40, prop_oneof![Just(Want::Newest), (1usize..6).prop_map(Want::Oldest)],
+                prop_oneof![Just(usize::MAX), 0usize..30])
+            .prop_map(|(number, want, bytes)| Op::ReadAfter { number, want, bytes }),
         2 => (1usize..4).prop_map(|max| Op::Claim { max }),
         1 => Just(Op::ClaimAll),
         3 => (1i64..200).prop_map(|ms| Op::Step { ms }),
@@ -184,6 +188,31 @@ impl World {
                     assert_eq!(got.next, next);
                     assert_eq!(got.messages.iter().map(|m| m.seq).collect::<Vec<_>>(), seqs);
                 }
+            }
+            Op::ReadAfter { number, want, bytes } => {
+                let mut cursor = Cursor::behind(number, bytes);
+                let got = self.history.read_after(now, &mut cursor, want);
+                let mut behind = self.items.iter().filter(|item| item.expires_at > now);
+                // Numbers of this ledger are given to nothing but messages, as sequence numbers are,
+                // and to dedup keys, of which there are none.
+                let behind: Vec<&Item> = match want {
+                    Want::Oldest(_) => behind.filter(|item| item.seq > number).collect(),
+                    Want::Newest => {
+                        behind.next_back().filter(|item| item.seq > number).into_iter().collect()
+                    }
+                };
+                let max = if let Want::Oldest(max) = want { max } else { 1 };
+                let (mut want, mut left) = (Vec::new(), bytes);
+                for item in behind.iter().take(max) {
+                    if left == 0 {
+                        break;
+                    }
+                    left = left.saturating_sub(item.bytes as usize);
+                    want.push(item.seq);
+                }
+                assert_eq!(got.iter().map(|message| message.seq).collect::<Vec<_>>(), want);
+                assert_eq!(cursor.number, want.last().copied().unwrap_or(number));
+                assert_eq!(cursor.cut, want.len() < behind.len().min(max));
             }
             Op::Claim { max } => {
                 let got: Vec<u64> = self

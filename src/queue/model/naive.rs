@@ -3,7 +3,7 @@
 use crate::queue::record::{ERROR_BYTES_MAX, FAILURES_MAX};
 use crate::queue::*;
 use bytes::Bytes;
-use std::{cmp::Reverse, time::Duration};
+use std::{cell::Cell, cmp::Reverse, rc::Rc, time::Duration};
 
 /// A message as the store knows it; copies are messages of their own.
 #[derive(Debug, Clone)]
@@ -19,6 +19,10 @@ pub struct Text {
     pub client_id: Option<Bytes>,
     /// The topic that published it.
     pub topic: u32,
+    /// When its publisher wants it gone.
+    pub own_end: Timestamp,
+    pub stamped: bool,
+    pub lone: bool,
 }
 
 /// A message in a queue.
@@ -37,13 +41,33 @@ pub struct Place {
     pub died: u64,
     pub failures: Vec<Failure>,
     pub letter: Option<DeadLetter>,
+    /// Where it lies when it came back to an end: a number, negative at the front, and among those
+    /// that share it the delivery that ended.
+    pub line: Option<(i64, u64)>,
 }
 
 impl Place {
-    pub fn key(&self) -> (Reverse<u8>, i64) {
-        let number = self.number as i64;
-        (Reverse(self.text.priority), if self.text.front { -number } else { number })
+    pub fn key(&self) -> (Reverse<u8>, i64, u64) {
+        match self.line {
+            Some((line, turn)) => (Reverse(self.text.priority), line, turn),
+            None => self.own_key(),
+        }
     }
+
+    /// Where it lies after a restart.
+    pub fn own_key(&self) -> (Reverse<u8>, i64, u64) {
+        let number = self.number as i64;
+        (Reverse(self.text.priority), if self.text.front { -number } else { number }, 0)
+    }
+}
+
+/// What happened to a delivery that comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Back {
+    Released,
+    Unread,
+    Nacked,
+    Missed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +81,18 @@ pub struct NaiveQueue {
     pub definition: QueueDefinition,
     pub target: Option<u32>,
     pub totals: Totals,
+    /// When the last moment of missed deadlines began, and its number.
+    pub moment: Option<(Timestamp, i64)>,
+}
+
+impl NaiveQueue {
+    fn limit(&self) -> Option<u32> {
+        let policy = &self.definition.policy;
+        if policy.limit_needs_target && self.target.is_none() {
+            return None;
+        }
+        (policy.max_deliveries > 0).then_some(policy.max_deliveries)
+    }
 }
 
 /// One topic, obviously right.
@@ -66,6 +102,8 @@ pub struct Naive {
     pub salt: u32,
     pub policy: TopicPolicy,
     pub queues: Vec<NaiveQueue>,
+    /// Of every queue, wherever it is.
+    pub targets: Vec<Target>,
     pub places: Vec<Place>,
     pub last_seq: u64,
     pub unrouted: u64,
@@ -76,7 +114,8 @@ pub struct Naive {
     /// When (not before it was set), in which order, what.
     timers: Vec<(Timestamp, u64, Event)>,
     timers_now: Timestamp,
-    counter: u64,
+    /// Of both topics: a queue that changes its topic takes its deliveries along.
+    counter: Rc<Cell<u64>>,
 }
 
 /// What left for another topic: to be put there.
@@ -88,12 +127,13 @@ pub fn ms(span: u64) -> Duration {
 }
 
 impl Naive {
-    pub fn new(definition: &TopicDefinition) -> Naive {
+    pub fn new(definition: &TopicDefinition, counter: Rc<Cell<u64>>) -> Naive {
         Naive {
             number: definition.number,
             salt: definition.salt,
             policy: definition.policy.clone(),
             queues: Vec::new(),
+            targets: Vec::new(),
             places: Vec::new(),
             last_seq: 0,
             unrouted: 0,
@@ -101,7 +141,7 @@ impl Naive {
             keys: Vec::new(),
             timers: Vec::new(),
             timers_now: Timestamp(0),
-            counter: u64::from(definition.number) << 40,
+            counter,
         }
     }
 
@@ -113,7 +153,12 @@ impl Naive {
         &mut self.queue(queue).unwrap().totals
     }
 
-    fn policy_of(&self, number: u32) -> QueuePolicy {
+    pub fn totals_of(&self, number: u32) -> Totals {
+        let queue = self.queues.iter().find(|queue| queue.definition.number == number);
+        queue.unwrap().totals
+    }
+
+    pub fn policy_of(&self, number: u32) -> QueuePolicy {
         let queue = self.queues.iter().find(|queue| queue.definition.number == number).unwrap();
         queue.definition.policy.clone()
     }
@@ -146,8 +191,13 @@ impl Naive {
         if self.timers.is_empty() {
             self.timers_now = self.timers_now.max(now);
         }
-        self.counter += 1;
-        self.timers.push((when.max(self.timers_now), self.counter, event));
+        let nth = self.count();
+        self.timers.push((when.max(self.timers_now), nth, event));
+    }
+
+    fn count(&self) -> u64 {
+        self.counter.set(self.counter.get() + 1);
+        self.counter.get()
     }
 
     fn set_life(&mut self, now: Timestamp, text: &Text) {
@@ -213,7 +263,15 @@ impl Naive {
         {
             return Err(Refusal::DuplicateId);
         }
+        let past = extra.past.map(|past| *past).unwrap_or_default();
+        let mut named = Vec::new();
+        for place in &past.places {
+            let of_name = |queue: &&NaiveQueue| queue.definition.name == place.queue;
+            let queue = self.queues.iter().find(of_name).ok_or(Refusal::QueueNotFound)?;
+            named.push(queue.definition.number);
+        }
         let accepting: Vec<u32> = match to {
+            None if !named.is_empty() => named,
             Some(queue) => vec![self.queue(queue).ok_or(Refusal::QueueNotFound)?.definition.number],
             None => self
                 .queues
@@ -225,13 +283,17 @@ impl Naive {
                 .map(|queue| queue.definition.number)
                 .collect(),
         };
+        if past.kept_until.is_some() && accepting.len() != 1 {
+            return Err(Refusal::OutOfBounds("past"));
+        }
         let bytes = message.body.len() as u64;
-        self.make_room(&accepting, bytes)?;
+        self.make_room(&accepting, 1, bytes)?;
         self.last_seq += 1;
         let seq = self.last_seq;
+        let published_at = past.published_at.unwrap_or(now).min(now);
         let id = match &extra.client_id {
             Some(id) => MessageId::Client(id.clone()),
-            None => MessageId::made(now, self.salt, seq),
+            None => MessageId::made(published_at, self.salt, seq),
         };
         let placed = Placed { id: id.clone(), seq, duplicate: false };
         if accepting.is_empty() {
@@ -248,33 +310,56 @@ impl Naive {
             id,
             seq,
             bytes,
-            published_at: now,
-            expires_at: extra.expires_at.unwrap_or_else(|| ttl(&self.policy)),
+            published_at,
+            expires_at: extra
+                .expires_at
+                .unwrap_or_else(|| ttl(&self.policy))
+                .min(past.kept_until.unwrap_or(Timestamp::NEVER)),
             priority: extra.priority,
             front: extra.front,
             client_id: extra.client_id,
             topic: self.number,
+            own_end: extra.expires_at.unwrap_or(Timestamp::NEVER),
+            stamped: past.kept_until.is_some(),
+            lone: accepting.len() == 1,
         };
         for (nth, queue) in accepting.iter().enumerate() {
             let delay_ms = self.policy_of(*queue).delay_ms;
-            let visible = extra.deliver_at.unwrap_or(now).max(now).max(now.after(ms(delay_ms)));
+            let lived = past.places.get(nth);
+            let wait = match lived {
+                Some(place) => place.visible_at.unwrap_or(now),
+                None => now.after(ms(delay_ms)),
+            };
+            let visible = extra.deliver_at.unwrap_or(now).max(now).max(wait);
+            let letter = lived.and_then(|place| place.dead.clone());
+            let attempts = match &letter {
+                Some(letter) => letter.attempts,
+                None => lived.map_or(0, |place| place.attempts),
+            };
             self.totals(*queue).published += 1;
+            let (waits, died) = (visible > now, self.next_death());
             self.places.push(Place {
                 text: text.clone(),
                 queue: *queue,
                 number: if accepting.len() == 1 { number } else { number + 1 + nth as u64 },
-                state: if visible > now { State::Delayed } else { State::Ready },
-                attempts: 0,
+                state: match &letter {
+                    Some(_) => State::Dead,
+                    None if waits => State::Delayed,
+                    None => State::Ready,
+                },
+                attempts,
                 due: visible,
                 purged: false,
                 moved: false,
                 delivery: 0,
-                died: 0,
-                failures: Vec::new(),
-                letter: None,
+                died: if letter.is_some() { died } else { 0 },
+                failures: letter.as_ref().map(|l| l.failures.clone()).unwrap_or_default(),
+                letter,
+                line: None,
             });
         }
         self.set_life(now, &text);
+        accepting.iter().filter(|_| !past.places.is_empty()).for_each(|q| self.keep_dead_max(*q));
         if let Some(key) = extra.dedup_key
             && self.policy.dedup_window_ms > 0
         {
@@ -288,7 +373,58 @@ impl Naive {
         Ok(placed)
     }
 
-    fn make_room(&mut self, accepting: &[u32], bytes: u64) -> Result<(), Refusal> {
+    /// An independent message for each queue that takes it.
+    pub fn publish_copies(
+        &mut self,
+        now: Timestamp,
+        message: &NewMessage,
+        next: &mut u64,
+    ) -> Result<Vec<PlacedCopy>, Refusal> {
+        if self.policy.paused_in {
+            return Err(Refusal::Paused);
+        }
+        let attributes = message.extra.as_ref().and_then(|extra| extra.attributes.clone());
+        let takes = |queue: &&NaiveQueue| match &queue.definition.policy.filter {
+            Some(filter) => filter.accepts(attributes.as_deref()),
+            None => true,
+        };
+        let queues: Vec<QueueDefinition> =
+            self.queues.iter().filter(takes).map(|queue| queue.definition.clone()).collect();
+        let numbers: Vec<u32> = queues.iter().map(|queue| queue.number).collect();
+        self.make_room(&numbers, numbers.len() as u64, message.body.len() as u64)?;
+        self.unrouted += u64::from(queues.is_empty());
+        let mut copies = Vec::new();
+        for queue in queues {
+            // Into one queue that there is room in, and then with the end that its retention gives.
+            let open = QueuePolicy { messages_max: 0, bytes_max: 0, ..queue.policy.clone() };
+            self.queue(queue.number).unwrap().definition.policy = open;
+            let unbounded = TopicPolicy { capacity: 0, bytes_max: 0, ..self.policy.clone() };
+            let policy = std::mem::replace(&mut self.policy, unbounded);
+            let placed = self.publish(now, Some(queue.number), message, next).unwrap();
+            self.policy = policy;
+            self.queue(queue.number).unwrap().definition.policy = queue.policy.clone();
+            let last = self.places.last_mut().unwrap();
+            if queue.policy.retention_ms > 0 {
+                last.text.stamped = true;
+                last.text.expires_at =
+                    last.text.expires_at.min(now.after(ms(queue.policy.retention_ms)));
+            }
+            let (text, visible_at) = (last.text.clone(), last.due);
+            self.timers.retain(|(_, _, event)| *event != Event::Life(text.number));
+            self.set_life(now, &text);
+            copies.push(PlacedCopy {
+                queue: queue.name,
+                global: queue.policy.global,
+                origin: Origin { salt: self.salt, seq: placed.seq },
+                published_at: now,
+                visible_at,
+                expires_at: text.expires_at,
+            });
+        }
+        Ok(copies)
+    }
+
+    fn make_room(&mut self, accepting: &[u32], messages: u64, bytes: u64) -> Result<(), Refusal> {
         use State::{Delayed, Ready};
         let over = |naive: &Naive, queue: u32, states: &[State]| {
             let (policy, (n, held)) = (naive.policy_of(queue), naive.waiting(queue, states));
@@ -316,9 +452,9 @@ impl Naive {
         }
         let (capacity, bytes_max) = (self.policy.capacity, self.policy.bytes_max);
         let topic_over = |(n, held): (u64, u64)| {
-            if capacity > 0 && n + 1 > capacity {
+            if capacity > 0 && n + messages > capacity {
                 Some(Refusal::Full { what: "capacity", limit: capacity })
-            } else if bytes_max > 0 && held + bytes > bytes_max {
+            } else if bytes_max > 0 && held + messages * bytes > bytes_max {
                 Some(Refusal::Full { what: "bytes_max", limit: bytes_max })
             } else {
                 None
@@ -378,6 +514,7 @@ impl Naive {
             let head = if request.from_back { ready.last() } else { ready.first() };
             let Some(head) = head else { break };
             let age = policy.retention_ms > 0
+                && !head.text.stamped
                 && head.text.published_at.after(ms(policy.retention_ms)) <= now;
             if age || head.text.expires_at <= now {
                 self.remove(head);
@@ -398,8 +535,7 @@ impl Naive {
                 out.push(taken);
                 continue;
             }
-            self.counter += 1;
-            let delivery = self.counter;
+            let delivery = self.count();
             let place = self.edit(head);
             place.state = State::InFlight;
             place.attempts += 1;
@@ -431,10 +567,15 @@ impl Naive {
     }
 
     pub fn nack(&mut self, now: Timestamp, place: &Place, nack: &Nack, next: &mut u64) -> Left {
-        self.totals(place.queue).nacked += 1;
+        self.totals(place.queue).nacked += u64::from(*nack != Nack::Unread);
         match nack {
+            Nack::Unread => {
+                self.give_back(now, place, now, Back::Unread, next);
+                Vec::new()
+            }
             Nack::Release { delay } => {
-                self.give_back(now, place, now.after(delay.unwrap_or_default()), false);
+                let until = now.after(delay.unwrap_or_default());
+                self.give_back(now, place, until, Back::Released, next);
                 Vec::new()
             }
             Nack::Fail { delay, error } => {
@@ -465,18 +606,53 @@ impl Naive {
         next: &mut u64,
     ) -> Left {
         self.note(now, place, reason, error);
-        let policy = self.policy_of(place.queue);
-        if policy.max_deliveries > 0 && place.attempts >= policy.max_deliveries {
+        let limit = self.queue(place.queue).unwrap().limit();
+        if limit.is_some_and(|limit| place.attempts >= limit) {
             return self.die(now, place, reason, next);
         }
+        let policy = self.policy_of(place.queue);
         let list = &policy.backoff_ms;
         let nth = (place.attempts as usize).min(list.len());
         let backoff = if list.is_empty() { 0 } else { list[nth - 1] };
-        self.give_back(now, place, now.after(delay.unwrap_or(ms(backoff))), true);
+        let missed = reason == DeadReason::DeadlineMissed;
+        let back = if missed { Back::Missed } else { Back::Nacked };
+        self.give_back(now, place, now.after(delay.unwrap_or(ms(backoff))), back, next);
         Vec::new()
     }
 
-    fn give_back(&mut self, now: Timestamp, place: &Place, until: Timestamp, counts: bool) {
+    fn line(&mut self, place: &Place, back: Back, next: &mut u64) -> Option<(i64, u64)> {
+        let mut number = || {
+            *next += 1;
+            *next as i64 - 1
+        };
+        let queue = self.queue(place.queue).unwrap();
+        match (queue.definition.policy.returns, back) {
+            (_, Back::Unread) => place.line,
+            (Returns::Place, _) => None,
+            (Returns::Back, _) => Some((number(), 0)),
+            (Returns::Front, Back::Missed) => {
+                let moment = match queue.moment {
+                    Some((first, moment)) if (0..1000).contains(&(place.due.0 - first.0)) => moment,
+                    _ => {
+                        let moment = -number();
+                        queue.moment = Some((place.due, moment));
+                        moment
+                    }
+                };
+                Some((moment, place.delivery))
+            }
+            (Returns::Front, Back::Released | Back::Nacked) => Some((-number(), 0)),
+        }
+    }
+
+    fn give_back(
+        &mut self,
+        now: Timestamp,
+        place: &Place,
+        until: Timestamp,
+        back: Back,
+        next: &mut u64,
+    ) {
         if place.purged {
             self.remove(place);
             self.totals(place.queue).purged += 1;
@@ -484,8 +660,10 @@ impl Naive {
             self.remove(place);
             self.totals(place.queue).expired += 1;
         } else {
+            let line = self.line(place, back, next);
             let place = self.edit(place);
-            place.attempts -= u32::from(!counts);
+            place.line = line;
+            place.attempts -= u32::from(matches!(back, Back::Released | Back::Unread));
             place.due = until;
             place.state = if until > now { State::Delayed } else { State::Ready };
         }
@@ -499,18 +677,51 @@ impl Naive {
         if let Some(target) = self.queue(place.queue).unwrap().target {
             return self.move_to(now, place, target, Some(letter), next);
         }
-        let died = self.places.iter().map(|place| place.died).max().unwrap_or(0) + 1;
+        let died = self.next_death();
         let dead = self.edit(place);
         (dead.state, dead.died, dead.letter) = (State::Dead, died, Some(letter));
-        let dead_max = self.policy_of(place.queue).dead_max;
-        let dead = self.of(place.queue, State::Dead);
+        self.keep_dead_max(place.queue);
+        Vec::new()
+    }
+
+    fn next_death(&self) -> u64 {
+        self.places.iter().map(|place| place.died).max().unwrap_or(0) + 1
+    }
+
+    fn keep_dead_max(&mut self, queue: u32) {
+        let dead_max = self.policy_of(queue).dead_max;
+        let dead = self.of(queue, State::Dead);
         if dead_max > 0 && dead.len() as u64 > dead_max {
             for place in dead.iter().take(dead.len() - dead_max as usize) {
                 self.remove(place);
-                self.totals(place.queue).dropped += 1;
+                self.totals(queue).dropped += 1;
             }
         }
-        Vec::new()
+    }
+
+    /// Whoever waits and may not be delivered again dies.
+    pub fn expel(&mut self, now: Timestamp, queue: u32, next: &mut u64) -> Left {
+        let Some(limit) = self.queue(queue).unwrap().limit() else { return Vec::new() };
+        let waits = |p: &&Place| {
+            p.queue == queue
+                && matches!(p.state, State::Ready | State::Delayed)
+                && p.attempts >= limit
+        };
+        let mut gone: Vec<Place> = self.places.iter().filter(waits).cloned().collect();
+        gone.sort_by_key(|place| place.number);
+        let mut left = Vec::new();
+        for place in gone {
+            let reason = place.failures.last().map_or(DeadReason::Nacked, |last| last.reason);
+            left.extend(self.die(now, &place, reason, next));
+        }
+        left
+    }
+
+    /// The places of what came into the world there: in that queue, or a lone one.
+    pub fn by_origin(&self, queue: Option<u32>, origin: Origin, salt: u32) -> Vec<Place> {
+        let same = |p: &&Place| p.text.seq == origin.seq && p.text.topic + 1000 == salt;
+        let there = |p: &&Place| queue.map_or(p.text.lone, |queue| queue == p.queue);
+        self.places.iter().filter(same).filter(there).cloned().collect()
     }
 
     pub fn move_to(
@@ -528,21 +739,31 @@ impl Naive {
             || self.graves.iter().any(|(number, _)| *number == moved.text.number);
         let here = self.queue(to).is_some();
         let twice = self.places.iter().any(|p| p.queue == to && p.text.number == moved.text.number);
-        if shared && (!here || twice) {
+        let Target { delay_ms, retention_ms, .. } = self.targets[to as usize - 1];
+        if shared && (!here || twice || delay_ms > 0 || retention_ms > 0) {
             moved.text.number = number;
+            moved.text.lone = false;
+        }
+        if retention_ms > 0 {
+            moved.text.expires_at = moved.text.own_end.min(now.after(ms(retention_ms)));
+            moved.text.stamped = true;
+        } else if moved.text.stamped {
+            moved.text.expires_at = moved.text.own_end;
+            moved.text.stamped = false;
         }
         let letter = letter.or(moved.letter).map(|letter| DeadLetter { revived: true, ..letter });
         moved = Place {
             queue: to,
             number,
-            state: State::Ready,
+            state: if delay_ms > 0 { State::Delayed } else { State::Ready },
             attempts: 0,
-            due: now,
+            due: now.after(ms(delay_ms)),
             purged: false,
             moved: true,
             delivery: 0,
             failures: letter.as_ref().map(|letter| letter.failures.clone()).unwrap_or_default(),
             letter,
+            line: None,
             ..moved
         };
         if here {
@@ -582,6 +803,24 @@ impl Naive {
         gone
     }
 
+    /// A delayed place is ready, or waits anew.
+    pub fn renew(&mut self, now: Timestamp, place: &Place, until: Timestamp) {
+        self.totals(place.queue).nacked += 1;
+        let place = self.edit(place);
+        place.due = until;
+        place.state = if until > now { State::Delayed } else { State::Ready };
+    }
+
+    /// Removes what waits and what is in flight.
+    pub fn clear(&mut self, queue: u32) -> u64 {
+        let held = |p: &Place| p.queue == queue && p.state == State::InFlight;
+        let before = self.places.len();
+        self.places.retain(|p| !held(p));
+        let gone = (before - self.places.len()) as u64;
+        self.totals(queue).purged += gone;
+        gone + self.purge(queue)
+    }
+
     /// Places of a message with this id in a queue.
     pub fn by_id(&self, queue: u32, id: &MessageId) -> Vec<Place> {
         self.places.iter().filter(|p| p.queue == queue && p.text.id == *id).cloned().collect()
@@ -611,11 +850,11 @@ impl Naive {
             .filter(|at| self.timers[*at].0 <= now)
             .min_by_key(|at| (self.timers[*at].0, self.timers[*at].1))
         {
-            let (_, _, event) = self.timers.remove(at);
+            let (when, _, event) = self.timers.remove(at);
             match event {
                 Event::Deadline(delivery) => {
                     let missed = self.places.iter().find(|p| {
-                        p.delivery == delivery && p.state == State::InFlight && p.due <= now
+                        p.delivery == delivery && p.state == State::InFlight && p.due <= when
                     });
                     if let Some(place) = missed.cloned() {
                         ready = true;
@@ -646,8 +885,11 @@ impl Naive {
         for queue in self.queues.iter().map(|queue| queue.definition.number).collect::<Vec<_>>() {
             ready |= self.ripen(queue, now);
             let retention_ms = self.policy_of(queue).retention_ms;
-            let old =
-                |p: &Place| retention_ms > 0 && p.text.published_at.after(ms(retention_ms)) <= now;
+            let old = |p: &Place| {
+                retention_ms > 0
+                    && !p.text.stamped
+                    && p.text.published_at.after(ms(retention_ms)) <= now
+            };
             while let Some(place) = self.heads(queue).into_iter().find(|head| old(head)) {
                 self.remove(&place);
                 self.totals(queue).expired += 1;
@@ -663,22 +905,39 @@ impl Naive {
         let mut own: Vec<Place> =
             self.places.iter().filter(|p| p.queue == queue).cloned().collect();
         self.places.retain(|p| p.queue != queue);
-        own.sort_by_key(|place| place.number);
+        // Numbers of places, and numbers given to what came back to an end, in one order.
+        let places = own.iter().enumerate().map(|(at, place)| (place.number, Some(at)));
+        let lines = own.iter().filter_map(|place| Some((place.line?.0.unsigned_abs(), None)));
+        let mut numbers: Vec<(u64, Option<usize>)> = places.chain(lines).collect();
+        numbers.sort_by_key(|(number, _)| *number);
+        numbers.dedup();
         let mut apart = false;
-        for place in &mut own {
-            place.moved = true;
-            apart |= self.places.iter().any(|p| p.text.number == place.text.number);
-            if apart {
-                (place.number, place.text.number) = (*next, *next);
-                *next += 1;
+        for (old, at) in numbers {
+            if let Some(at) = at {
+                let number = own[at].text.number;
+                apart |= self.places.iter().any(|p| p.text.number == number);
+                own[at].moved = true;
             }
+            if !apart {
+                continue;
+            }
+            match at {
+                Some(at) => (own[at].number, own[at].text.number) = (*next, *next),
+                None => {
+                    let lines = own.iter_mut().filter_map(|place| place.line.as_mut());
+                    for (line, _) in lines.filter(|(line, _)| line.unsigned_abs() == old) {
+                        *line = line.signum() * *next as i64;
+                    }
+                }
+            }
+            *next += 1;
         }
         let at = self.queues.iter().position(|known| known.definition.number == queue).unwrap();
         (self.queues.remove(at), own)
     }
 
     pub fn attach(&mut self, now: Timestamp, mut queue: NaiveQueue, places: Vec<Place>) {
-        queue.target = None;
+        (queue.target, queue.moment) = (None, None);
         self.queues.push(queue);
         for place in &places {
             self.set_life(now, &place.text);

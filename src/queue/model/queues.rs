@@ -7,7 +7,9 @@ use super::{queue, topic};
 use crate::queue::*;
 use bytes::Bytes;
 use proptest::prelude::*;
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,13 +19,20 @@ const QUEUES: u32 = 4;
 #[derive(Debug, Clone)]
 enum Op {
     Publish { to: Option<u32>, message: Draft },
+    PublishCopies { message: Draft },
     Receive { queue: u32, request: Receive },
     Ack { nth: usize },
     AckById { nth: usize },
+    AckByOrigin { nth: usize, queue: Option<u32> },
+    NackByOrigin { nth: usize, queue: Option<u32>, nack: Nack },
+    Limit { queue: u32, max_deliveries: u32 },
+    AckAnywhere { queue: u32, nth: usize },
     Nack { nth: usize, nack: Nack },
+    NackAnywhere { queue: u32, nth: usize, nack: Nack },
     Extend { nth: usize, span: u64 },
     Delete { queue: u32, nth: usize },
     Purge { queue: u32 },
+    Clear { queue: u32 },
     Redrive { queue: u32, oldest: Option<usize>, nth: usize, to: Option<u32> },
     Transfer { queue: u32, oldest: Option<usize>, nth: usize, to: u32 },
     PauseIn { queue: Option<u32>, is: bool },
@@ -51,6 +60,15 @@ struct DraftExtra {
     attribute: Option<u8>,
     key: Option<u8>,
     client: Option<u8>,
+    past: Option<DraftPast>,
+}
+
+/// A message that was somewhere else before: in one queue, or in a second one as well.
+#[derive(Debug, Clone)]
+struct DraftPast {
+    age: u64,
+    kept: Option<u64>,
+    places: Vec<(u32, u32, Option<u64>, bool)>,
 }
 
 /// What the two topics are like.
@@ -77,11 +95,16 @@ fn queue_policy() -> impl Strategy<Value = QueuePolicy> {
         prop::collection::vec(0u64..30, 0..3),
     );
     let filter = mostly(None, (0u8..2).prop_map(Some));
-    (limits, times, filter, 0u32..4).prop_map(|(limits, times, filter, max_deliveries)| {
+    let returns = prop_oneof![Just(Returns::Place), Just(Returns::Front), Just(Returns::Back)];
+    let rest = (0u32..4, any::<bool>(), returns);
+    (limits, times, filter, rest).prop_map(|(limits, times, filter, rest)| {
+        let (max_deliveries, limit_needs_target, returns) = rest;
         QueuePolicy {
+            limit_needs_target,
             ack_deadline_ms: times.0,
             max_deliveries,
             backoff_ms: times.3,
+            returns,
             dead_max: limits.3,
             retention_ms: times.2,
             messages_max: limits.0,
@@ -121,6 +144,14 @@ fn setup() -> impl Strategy<Value = Setup> {
     (topic, queues, targets).prop_map(|(topic, queues, targets)| Setup { topic, queues, targets })
 }
 
+fn past() -> impl Strategy<Value = DraftPast> {
+    let wait = mostly(None, (0u64..60).prop_map(Some));
+    let place = (1..=QUEUES, 0u32..4, wait, prop::bool::weighted(0.3));
+    let kept = mostly(None, (0u64..90).prop_map(Some));
+    (0u64..100, kept, prop::collection::vec(place, 0..3))
+        .prop_map(|(age, kept, places)| DraftPast { age, kept, places })
+}
+
 fn draft() -> impl Strategy<Value = Draft> {
     let extra = (
         mostly(0, 1u8..3),
@@ -130,9 +161,10 @@ fn draft() -> impl Strategy<Value = Draft> {
         mostly(None, (0u8..2).prop_map(Some)),
         mostly(None, (0u8..3).prop_map(Some)),
         mostly(None, (0u8..4).prop_map(Some)),
+        prop::option::weighted(0.15, past()),
     );
-    let extra = extra.prop_map(|(priority, front, delay, life, attribute, key, client)| {
-        DraftExtra { priority, front, delay, life, attribute, key, client }
+    let extra = extra.prop_map(|(priority, front, delay, life, attribute, key, client, past)| {
+        DraftExtra { priority, front, delay, life, attribute, key, client, past }
     });
     (0usize..20, prop::option::weighted(0.6, extra))
         .prop_map(|(bytes, extra)| Draft { bytes, extra })
@@ -145,6 +177,7 @@ fn nack() -> impl Strategy<Value = Nack> {
         delay().prop_map(|delay| Nack::Release { delay }),
         (delay(), error()).prop_map(|(delay, error)| Nack::Fail { delay, error }),
         error().prop_map(|error| Nack::Dead { error }),
+        Just(Nack::Unread),
     ]
 }
 
@@ -167,13 +200,22 @@ fn op() -> impl Strategy<Value = Op> {
     let oldest = || prop::option::of(0usize..4);
     prop_oneof![
         30 => (mostly(None, queue().prop_map(Some)), draft()).prop_map(|(to, message)| Op::Publish { to, message }),
+        8 => draft().prop_map(|message| Op::PublishCopies { message }),
         25 => (queue(), request).prop_map(|(queue, request)| Op::Receive { queue, request }),
         8 => (0usize..8).prop_map(|nth| Op::Ack { nth }),
         3 => (0usize..8).prop_map(|nth| Op::AckById { nth }),
+        3 => (0usize..8, prop::option::of(queue())).prop_map(|(nth, queue)| Op::AckByOrigin { nth, queue }),
+        4 => (0usize..8, prop::option::of(queue()), nack())
+            .prop_map(|(nth, queue, nack)| Op::NackByOrigin { nth, queue, nack }),
+        2 => (queue(), 0u32..4).prop_map(|(queue, max_deliveries)| Op::Limit { queue, max_deliveries }),
+        3 => (queue(), 0usize..8).prop_map(|(queue, nth)| Op::AckAnywhere { queue, nth }),
+        3 => (queue(), 0usize..8, nack())
+            .prop_map(|(queue, nth, nack)| Op::NackAnywhere { queue, nth, nack }),
         12 => (0usize..8, nack()).prop_map(|(nth, nack)| Op::Nack { nth, nack }),
         4 => (0usize..8, 0u64..80).prop_map(|(nth, span)| Op::Extend { nth, span }),
         3 => (queue(), 0usize..8).prop_map(|(queue, nth)| Op::Delete { queue, nth }),
         2 => queue().prop_map(|queue| Op::Purge { queue }),
+        1 => queue().prop_map(|queue| Op::Clear { queue }),
         6 => (queue(), oldest(), 0usize..8, prop::option::of(queue()))
             .prop_map(|(queue, oldest, nth, to)| Op::Redrive { queue, oldest, nth, to }),
         5 => (queue(), oldest(), 0usize..8, queue())
@@ -184,6 +226,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => queue().prop_map(|queue| Op::Drop { queue }),
         1 => (0u64..4).prop_map(|back| Op::Unpublish { back }),
         15 => (0u64..40).prop_map(|ms| Op::Step { ms }),
+        1 => (900u64..1100).prop_map(|ms| Op::Step { ms }),
         10 => prop_oneof![Just(1usize), Just(2), Just(1000)].prop_map(|budget| Op::Advance { budget }),
         3 => Just(Op::Restart),
     ]
@@ -199,6 +242,8 @@ struct World {
     /// Receipts with the deliveries they are of, oldest first.
     given: Vec<(Receipt, u64, MessageId)>,
     ids: Vec<MessageId>,
+    /// Of published messages, with the salt, oldest first.
+    origins: Vec<Origin>,
     queues_made: u32,
     setup: Setup,
 }
@@ -206,25 +251,34 @@ struct World {
 impl World {
     fn new(setup: Setup) -> World {
         let definitions = [1, 2].map(|number| topic(number, Kind::Broker, setup.topic.clone()));
+        let counter = Rc::new(Cell::new(0));
         let mut world = World {
             now: Timestamp(1_000),
             topics: definitions.each_ref().map(|definition| Topic::new(definition, 77)),
-            naive: definitions.each_ref().map(Naive::new),
+            naive: definitions.each_ref().map(|definition| Naive::new(definition, counter.clone())),
             ledger: Ledger::on(1, u64::MAX - 1),
             store: Store::default(),
             next: 1,
             given: Vec::new(),
             ids: Vec::new(),
+            origins: Vec::new(),
             queues_made: 0,
             setup: setup.clone(),
         };
+        for naive in &mut world.naive {
+            let policies = (1..).zip(&setup.queues);
+            naive.targets = policies.map(|(queue, policy)| Target::new(queue, policy)).collect();
+        }
         for queue in 1..=QUEUES {
             world.add_queue(usize::from(queue == QUEUES), queue);
         }
         for (queue, target) in (1..=QUEUES).zip(&setup.targets) {
             let of = world.topic_of(queue);
-            world.topics[of].set_dead_letter_target(queue, *target).unwrap();
-            world.naive[of].queue(queue).unwrap().target = target.filter(|target| *target != queue);
+            let known = target.map(|target| world.naive[of].targets[target as usize - 1]);
+            world.topics[of].set_dead_letter_target(queue, known).unwrap();
+            let back_to_work = setup.queues[queue as usize - 1].limit_needs_target;
+            world.naive[of].queue(queue).unwrap().target =
+                target.filter(|target| *target != queue || back_to_work);
         }
         world
     }
@@ -238,6 +292,7 @@ impl World {
             definition,
             target: None,
             totals: Totals::default(),
+            moment: None,
         });
     }
 
@@ -255,10 +310,22 @@ impl World {
                 (leaving.message.number, &leaving.message.id),
                 (place.text.number, &place.text.id)
             );
-            place.due = self.now;
+            assert_eq!(leaving.message.lone, place.text.lone);
+            if place.state == State::Ready {
+                place.due = self.now;
+            }
             self.topics[1 - of].adopt(self.now, Box::new(leaving)).unwrap();
             self.naive[1 - of].adopt(self.now, place);
         }
+    }
+
+    /// The topic of a queue, an id that was given lately, and its place there. None when copies came
+    /// together: which one is meant is open.
+    fn somewhere(&self, queue: u32, nth: usize) -> Option<(usize, MessageId, Option<Place>)> {
+        let id = self.ids.iter().rev().nth(nth).cloned()?;
+        let of = self.topic_of(queue);
+        let places = self.naive[of].by_id(queue, &id);
+        (places.len() < 2).then(|| (of, id, places.into_iter().next()))
     }
 
     /// A delivery among the latest, used up or not.
@@ -270,6 +337,51 @@ impl World {
         let now = self.now;
         match op {
             Op::Publish { to, message } => self.publish(*to, message),
+            Op::PublishCopies { message } => self.publish_copies(message),
+            Op::AckByOrigin { nth, queue } => {
+                let Some((of, place, reference)) = self.by_origin(*nth, *queue) else { return };
+                let found = self.topics[of].ack(now, &reference, &mut self.ledger);
+                match place {
+                    Some(place) => {
+                        assert_eq!(found, Ok(()));
+                        self.naive[of].ack(&place);
+                    }
+                    None => assert_eq!(found, Err(Refusal::MessageNotFound)),
+                }
+            }
+            Op::NackByOrigin { nth, queue, nack } => {
+                let Some((of, place, reference)) = self.by_origin(*nth, *queue) else { return };
+                let found = self.topics[of].nack(now, &reference, nack, &mut self.ledger);
+                match place {
+                    Some(place) if place.state == State::InFlight && place.due > now => {
+                        assert_eq!(found, Ok(()));
+                        let left = self.naive[of].nack(now, &place, nack, &mut self.next);
+                        self.arrive(of, left);
+                    }
+                    Some(place) => {
+                        assert_eq!(found, Ok(()));
+                        let delay = match nack {
+                            Nack::Release { delay } | Nack::Fail { delay, .. } => Some(delay),
+                            Nack::Dead { .. } | Nack::Unread => None,
+                        };
+                        if let (State::Delayed, Some(delay)) = (place.state, delay) {
+                            let until = now.after(delay.unwrap_or_default());
+                            self.naive[of].renew(now, &place, until);
+                        }
+                    }
+                    None => assert_eq!(found, Err(Refusal::MessageNotFound)),
+                }
+            }
+            Op::Limit { queue, max_deliveries } => {
+                let of = self.topic_of(*queue);
+                self.set(*queue, |policy| policy.max_deliveries = *max_deliveries);
+                let count = self.topics[of].exhausted(*queue).unwrap();
+                let before = self.naive[of].totals_of(*queue).died;
+                self.topics[of].expel(now, *queue, &mut self.ledger).unwrap();
+                let left = self.naive[of].expel(now, *queue, &mut self.next);
+                assert_eq!(self.naive[of].totals_of(*queue).died, before + count as u64);
+                self.arrive(of, left);
+            }
             Op::Receive { queue, request } => self.receive(*queue, request),
             Op::Ack { nth } => {
                 let Some((receipt, delivery, _)) = self.recent(*nth) else { return };
@@ -346,6 +458,46 @@ impl World {
                     None => assert_eq!(found, Err(Refusal::MessageNotFound)),
                 }
             }
+            Op::AckAnywhere { queue, nth } => {
+                let Some((of, id, place)) = self.somewhere(*queue, *nth) else { return };
+                let anywhere = Reference::Anywhere { queue: *queue, id };
+                let found = self.topics[of].ack(now, &anywhere, &mut self.ledger);
+                match place {
+                    Some(place) => {
+                        assert_eq!(found, Ok(()));
+                        self.naive[of].ack(&place);
+                    }
+                    None => assert_eq!(found, Err(Refusal::MessageNotFound)),
+                }
+            }
+            Op::NackAnywhere { queue, nth, nack } => {
+                let Some((of, id, place)) = self.somewhere(*queue, *nth) else { return };
+                let anywhere = Reference::Anywhere { queue: *queue, id };
+                let found = self.topics[of].nack(now, &anywhere, nack, &mut self.ledger);
+                let delay = match nack {
+                    Nack::Release { delay } | Nack::Fail { delay, .. } => {
+                        Some(delay.unwrap_or_default())
+                    }
+                    Nack::Dead { .. } | Nack::Unread => None,
+                };
+                match (place, delay) {
+                    (Some(place), _) if place.state == State::InFlight && place.due > now => {
+                        assert_eq!(found, Ok(()));
+                        let left = self.naive[of].nack(now, &place, nack, &mut self.next);
+                        self.arrive(of, left);
+                    }
+                    (Some(place), Some(delay)) if place.state == State::Delayed => {
+                        assert_eq!(found, Ok(()));
+                        self.naive[of].renew(now, &place, now.after(delay));
+                    }
+                    _ => assert_eq!(found, Err(Refusal::MessageNotFound)),
+                }
+            }
+            Op::Clear { queue } => {
+                let of = self.topic_of(*queue);
+                let gone = self.topics[of].clear(*queue, &mut self.ledger);
+                assert_eq!(gone, Ok(self.naive[of].clear(*queue)));
+            }
             Op::Purge { queue } => {
                 let of = self.topic_of(*queue);
                 let gone = self.topics[of].purge(*queue, &mut self.ledger);
@@ -355,7 +507,9 @@ impl World {
                 let of = self.topic_of(*queue);
                 let (selection, chosen) = self.select(of, *queue, State::Dead, *oldest, *nth);
                 let Some(selection) = selection else { return };
-                let moved = self.topics[of].redrive(now, *queue, &selection, *to, &mut self.ledger);
+                let target = to.map(|to| self.naive[of].targets[to as usize - 1]);
+                let moved =
+                    self.topics[of].redrive(now, *queue, &selection, target, &mut self.ledger);
                 assert_eq!(moved, Ok(chosen.len() as u64));
                 self.move_all(of, &chosen, to.unwrap_or(*queue));
             }
@@ -363,8 +517,9 @@ impl World {
                 let of = self.topic_of(*queue);
                 let (selection, chosen) = self.select(of, *queue, State::Ready, *oldest, *nth);
                 let Some(selection) = selection else { return };
+                let target = self.naive[of].targets[*to as usize - 1];
                 let moved =
-                    self.topics[of].transfer(now, *queue, &selection, *to, &mut self.ledger);
+                    self.topics[of].transfer(now, *queue, &selection, target, &mut self.ledger);
                 assert_eq!(moved, Ok(chosen.len() as u64));
                 self.move_all(of, &chosen, *to);
             }
@@ -434,8 +589,37 @@ impl World {
         self.topics[of].set_queue_policy(queue, policy.clone()).unwrap();
     }
 
-    fn publish(&mut self, to: Option<u32>, draft: &Draft) {
-        let of = to.map_or(0, |to| self.topic_of(to));
+    /// The topic that has what was published the `nth` last, or else the first one, with its place
+    /// and its reference. None: copies came together, and which one is meant is open.
+    fn by_origin(
+        &self,
+        nth: usize,
+        queue: Option<u32>,
+    ) -> Option<(usize, Option<Place>, Reference)> {
+        let origin = self.origins.iter().rev().nth(nth).copied()?;
+        let reference = Reference::Origin { queue, origin };
+        let of = queue.map_or(0, |queue| self.topic_of(queue));
+        let places = self.naive[of].by_origin(queue, origin, origin.salt);
+        match places.as_slice() {
+            [] => Some((of, None, reference)),
+            [place] => Some((of, Some(place.clone()), reference)),
+            _ => None,
+        }
+    }
+
+    fn publish_copies(&mut self, draft: &Draft) {
+        let message = self.message(draft);
+        let extra = message.extra.map(|extra| {
+            Arc::new(Extra { client_id: None, dedup_key: None, ..Extra::clone(&extra) })
+        });
+        let message = NewMessage { extra, ..message };
+        let copies = self.topics[0].publish_copies(self.now, &message, true, &mut self.ledger);
+        let expected = self.naive[0].publish_copies(self.now, &message, &mut self.next);
+        assert_eq!(copies, expected);
+        self.origins.extend(copies.iter().flatten().map(|copy| copy.origin));
+    }
+
+    fn message(&self, draft: &Draft) -> NewMessage {
         let now = self.now;
         let extra = draft.extra.as_ref().map(|extra| {
             let text = |prefix: &str, n: u8| Bytes::from(format!("{prefix}{n}"));
@@ -451,11 +635,57 @@ impl World {
                 ..Extra::default()
             })
         });
-        let message = NewMessage { body: Bytes::from(vec![b'x'; draft.bytes]), extra };
+        NewMessage { body: Bytes::from(vec![b'x'; draft.bytes]), extra }
+    }
+
+    fn publish(&mut self, to: Option<u32>, draft: &Draft) {
+        let past = draft.extra.as_ref().and_then(|extra| extra.past.as_ref());
+        let first = past.and_then(|past| past.places.first());
+        let (of, to) = match first {
+            Some((queue, ..)) => (self.topic_of(*queue), None),
+            None => (to.map_or(0, |to| self.topic_of(to)), to),
+        };
+        let (now, mut message) = (self.now, self.message(draft));
+        if let (Some(past), Some(extra)) = (past, &message.extra) {
+            let past = Some(Box::new(self.past(of, past)));
+            message.extra = Some(Arc::new(Extra { past, ..Extra::clone(extra) }));
+        }
         let placed = self.topics[of].publish(now, to, message.clone(), true, &mut self.ledger);
         let expected = self.naive[of].publish(now, to, &message, &mut self.next);
         assert_eq!(placed, expected);
-        self.ids.extend(placed.map(|placed| placed.id));
+        if let Ok(placed) = placed {
+            let salt = self.naive[of].salt;
+            self.origins.push(Origin { salt, seq: placed.seq });
+            self.ids.push(placed.id);
+        }
+    }
+
+    /// The places of a draft that are in queues of one topic, each queue once.
+    fn past(&self, of: usize, draft: &DraftPast) -> Past {
+        let mut places: Vec<PastPlace> = Vec::new();
+        for (number, attempts, wait, dead) in &draft.places {
+            let mut queues = self.topics[of].queues();
+            let Some(queue) = queues.find(|queue| queue.number == *number) else { continue };
+            if places.iter().any(|place| place.queue == queue.name) {
+                continue;
+            }
+            let letter = DeadLetter {
+                at: self.now,
+                reason: DeadReason::Nacked,
+                attempts: *attempts,
+                failures: Vec::new(),
+                revived: false,
+            };
+            places.push(PastPlace {
+                queue: queue.name.clone(),
+                attempts: *attempts,
+                visible_at: wait.map(|ms| self.now.after(Duration::from_millis(ms))),
+                dead: dead.then_some(letter),
+            });
+        }
+        let published_at = Some(Timestamp(self.now.0 - draft.age as i64));
+        let kept_until = draft.kept.map(|ms| self.now.after(Duration::from_millis(ms)));
+        Past { published_at, kept_until, places }
     }
 
     fn receive(&mut self, queue: u32, request: &Receive) {
@@ -471,6 +701,12 @@ impl World {
                 (place.attempts, place.text.number)
             );
             assert_eq!(delivery.message.body().len() as u64, place.text.bytes);
+            let retention_ms = self.naive[of].policy_of(queue).retention_ms;
+            let expires_at = match place.text.expires_at {
+                at if retention_ms == 0 || place.text.stamped => at,
+                at => at.min(place.text.published_at.after(Duration::from_millis(retention_ms))),
+            };
+            assert_eq!((delivery.at, delivery.expires_at), (now, expires_at));
             assert_eq!(delivery.receipt.is_none(), request.take);
             if let Some(receipt) = delivery.receipt {
                 assert_eq!(delivery.deadline, place.due);
@@ -573,6 +809,7 @@ impl World {
         assert_eq!(peeked.iter().map(shown).collect::<Vec<_>>(), ready);
         peeked.reverse();
         assert_eq!(topic.peek(number, End::Back, usize::MAX).unwrap(), peeked);
+        self.check_readings(topic, number, of(State::Ready));
         for state in [State::Delayed, State::Ready, State::InFlight, State::Dead] {
             let mut listed: Vec<View> = Vec::new();
             let mut after = None;
@@ -592,6 +829,43 @@ impl World {
                 expected.sort();
             }
             assert_eq!(listed, expected, "{state:?}");
+        }
+    }
+
+    /// A bystander is shown what is placed behind its cursor, by number; what came back to the front
+    /// at one moment shares a number, and has no order here.
+    fn check_readings(&self, topic: &Topic, queue: u32, mut ready: Vec<Place>) {
+        let placed = |place: &Place| place.key().1.unsigned_abs();
+        ready.retain(|place| place.text.expires_at > self.now);
+        ready.sort_by_key(placed);
+        let place_of = |message: &Message| {
+            let found = ready.iter().find(|place| place.text.number == message.number);
+            placed(found.expect("only what is ready is shown"))
+        };
+        let middle = ready.get(ready.len() / 2).map_or(0, placed);
+        for behind in [0, middle, self.next] {
+            let left = ready.iter().filter(|place| placed(place) > behind);
+            let left: Vec<u64> = left.map(placed).collect();
+            for max in [2, usize::MAX] {
+                let mut cursor = Cursor::behind(behind, usize::MAX);
+                let read = topic.read_after(self.now, queue, &mut cursor, Want::Oldest(max));
+                let mut read = read.unwrap();
+                let few = &left[..left.len().min(max)];
+                assert_eq!(read.iter().map(place_of).collect::<Vec<_>>(), few, "behind {behind}");
+                let last = few.last().copied().unwrap_or(behind);
+                assert_eq!((cursor.number, cursor.cut), (last, false));
+                read.sort_by_key(|message| message.number);
+                read.dedup_by_key(|message| message.number);
+                assert_eq!(read.len(), few.len(), "each once");
+            }
+            let all_alive = topic.counts(queue).unwrap().ready == ready.len() as u64;
+            let mut cursor = Cursor::behind(behind, usize::MAX);
+            let read = topic.read_after(self.now, queue, &mut cursor, Want::Newest).unwrap();
+            // One that has ended and lies last hides the others until it is gone.
+            if all_alive {
+                let newest = left.last().copied().unwrap_or(behind);
+                assert_eq!((cursor.number, read.len()), (newest, usize::from(!left.is_empty())));
+            }
         }
     }
 
@@ -634,14 +908,20 @@ fn compare_queue(now: Timestamp, topic: &Topic, naive: &Naive, queue: &NaiveQueu
     let back =
         back.map(|place| Place { attempts: place.attempts - 1, state: State::Ready, ..place });
     let mut ready: Vec<Place> = of(State::Ready).into_iter().chain(back).collect();
-    ready.sort_by_key(Place::key);
+    ready.sort_by_key(Place::own_key);
     let too_old = |p: &Place| {
-        retention_ms > 0 && p.text.published_at.after(Duration::from_millis(retention_ms)) <= now
+        retention_ms > 0
+            && !p.text.stamped
+            && p.text.published_at.after(Duration::from_millis(retention_ms)) <= now
     };
     // Those behind a younger head go when they are reached.
     let fresh = |list: Vec<View>| -> Vec<Seen> {
+        let stamped = |view: &View| {
+            naive.places.iter().any(|p| p.text.number == view.message.number && p.text.stamped)
+        };
         let old = |view: &View| {
             retention_ms > 0
+                && !stamped(view)
                 && view.message.published_at.after(Duration::from_millis(retention_ms)) <= now
         };
         list.iter().filter(|view| !old(view)).map(shown).collect()
@@ -673,7 +953,7 @@ fn compare_queue(now: Timestamp, topic: &Topic, naive: &Naive, queue: &NaiveQueu
 }
 
 /// What is visible of a message: number, sequence number and id, state, attempts, due, death.
-type Seen = (u64, u64, String, u8, u32, Option<Timestamp>, String);
+type Seen = (u64, u64, String, u8, u32, Option<Timestamp>, String, bool);
 
 fn seen(place: &Place) -> Seen {
     let waits = matches!(place.state, State::Delayed | State::InFlight);
@@ -685,6 +965,7 @@ fn seen(place: &Place) -> Seen {
         place.attempts,
         waits.then_some(place.due),
         format!("{:?}", place.letter),
+        place.text.lone,
     )
 }
 
@@ -698,6 +979,7 @@ fn shown(view: &View) -> Seen {
         view.attempts,
         view.due,
         format!("{:?}", view.dead),
+        view.message.lone,
     )
 }
 

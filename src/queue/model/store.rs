@@ -1,7 +1,7 @@
 //! A store that does what the records say and nothing else, and gives topics back from it.
 
 use crate::queue::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Clone)]
 struct Row {
@@ -18,6 +18,7 @@ struct Row {
 pub struct Store {
     messages: BTreeMap<u64, Stored>,
     rows: BTreeMap<u64, Row>,
+    lone: BTreeSet<u64>,
     keys: BTreeMap<u64, (u32, bytes::Bytes, u64, Timestamp, Timestamp)>,
     /// Through which number a topic's backlog is claimed.
     pub claimed: BTreeMap<u32, u64>,
@@ -39,6 +40,9 @@ impl Store {
                 for (entry, queue) in places {
                     self.put(entry, queue, stored.number, stored.visible_at);
                 }
+                if matches!(stored.place, Place::Queue(_)) {
+                    self.lone.insert(stored.number);
+                }
                 let before = self.messages.insert(stored.number, stored);
                 assert!(before.is_none(), "a number was used twice");
             }
@@ -58,17 +62,29 @@ impl Store {
                 self.rows.get_mut(&entry).expect("a death of a place that is there").dead =
                     Some(letter);
             }
-            Record::Moved { entry, message, to_entry, to_queue, copied, letter } => {
+            Record::Moved { entry, message, to_entry, to_queue, copied, letter, times, lone } => {
                 self.rows.remove(&entry).expect("a move of a place that is there");
                 let stored = self.messages.get(&message).cloned().expect("a move of a message");
                 let holds = if copied { to_entry } else { message };
-                self.put(to_entry, to_queue, holds, stored.published_at);
+                self.put(to_entry, to_queue, holds, times.visible_at);
                 self.rows.get_mut(&to_entry).unwrap().dead = letter;
-                if copied {
-                    self.messages.insert(to_entry, Stored { number: to_entry, ..stored });
-                    if entry == message {
-                        self.messages.remove(&message);
-                    }
+                let Times { expires_at, stamped, .. } = times;
+                if !copied {
+                    let others =
+                        self.rows.iter().any(|(row, of)| of.message == message && *row != to_entry);
+                    assert!(
+                        !others || (stored.expires_at, stored.stamped) == (expires_at, stamped),
+                        "a move changes the life of a message that others hold"
+                    );
+                }
+                let moved = Stored { number: holds, expires_at, stamped, ..stored };
+                self.messages.insert(holds, moved);
+                self.lone.remove(&holds);
+                if lone {
+                    self.lone.insert(holds);
+                }
+                if copied && entry == message {
+                    self.messages.remove(&message);
                 }
             }
             Record::Purged { queue, through, except } => {
@@ -134,7 +150,6 @@ impl Store {
             let topic = entries.first().map_or(stored.topic, |entry| topic_of(entry.queue));
             let mut extra = stored.extra.as_deref().cloned();
             if topic != stored.topic
-                && extra.as_ref().is_none_or(|extra| extra.client_id.is_none())
                 && let MessageId::Made(id) =
                     MessageId::made(stored.published_at, salts[&stored.topic], stored.seq)
             {
@@ -151,6 +166,8 @@ impl Store {
                 body_bytes: stored.body.len() as u32,
                 entries,
                 claimed: stored.place == Place::History { claimed: true },
+                stamped: stored.stamped,
+                lone: self.lone.contains(&stored.number),
             };
             all.push((topic, restored));
         }

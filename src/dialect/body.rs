@@ -1,0 +1,42 @@
+//! The body of an HTTP request: whole, within its bound, and in time.
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, error::PayloadError, web};
+use futures_util::future::LocalBoxFuture;
+use std::time::Duration;
+
+/// Why a body was not read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unread {
+    /// More than the bound.
+    #[error("the request's body is longer than `http.request_bytes_max`")]
+    TooLong,
+    /// Not all of it within the time.
+    #[error("the request's body did not come within `http.body_timeout_ms`")]
+    TooSlow,
+    /// The connection ended, or the body is not coded as the request says.
+    #[error("body: {0}")]
+    Broken(String),
+}
+
+/// How long a client may take for a body; to be set beside actix's own bound for the length.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyTimeout(pub Duration);
+
+/// Reads all of it.
+pub fn read(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> LocalBoxFuture<'static, Result<web::Bytes, Unread>> {
+    let within = request.app_data::<BodyTimeout>().map_or(Duration::MAX, |timeout| timeout.0);
+    let reading = web::Bytes::from_request(request, payload);
+    Box::pin(async move {
+        match tokio::time::timeout(within, reading).await {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(error)) => match error.as_error::<PayloadError>() {
+                Some(PayloadError::Overflow) => Err(Unread::TooLong),
+                _ => Err(Unread::Broken(error.to_string())),
+            },
+            Err(_) => Err(Unread::TooSlow),
+        }
+    })
+}

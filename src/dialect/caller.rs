@@ -1,0 +1,153 @@
+//! Who sends an HTTP request: credentials, where it comes from, and whether a browser may send it.
+//! The same for every HTTP door; each says a refusal in its own words.
+
+use crate::broker::{Broker, BrokerError, Caller};
+use crate::config::{Anonymous, Config};
+use actix_web::{HttpRequest, http::header};
+use base64::Engine as _;
+use std::{net::IpAddr, sync::Arc};
+
+/// Lets callers in.
+#[derive(Clone)]
+pub struct Gate {
+    broker: Broker,
+    anonymous: Anonymous,
+    origins: Arc<[String]>,
+}
+
+/// Why a caller is not let in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Turned {
+    /// The topics are being loaded.
+    #[error("the broker is starting")]
+    Starting,
+    /// A page of a web site that may not come here.
+    #[error("the Origin is not this broker's and not in `http.origins`")]
+    ForeignOrigin,
+    /// Credentials of another form.
+    #[error("the Authorization header is not of the form `Basic <base64>`")]
+    Malformed,
+    /// Credentials that are missing or wrong, or a broker that cannot say.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+/// What a request says about its sender.
+pub enum Claim {
+    /// Nothing, and nothing is needed.
+    Nobody(Caller),
+    /// A user with a password, to be checked.
+    User(String, String),
+}
+
+impl Gate {
+    /// As `[auth]` and `http.origins` say.
+    pub fn new(broker: &Broker, config: &Config) -> Gate {
+        let (anonymous, origins) = (config.auth.anonymous, config.http.origins.clone().into());
+        Gate { broker: broker.clone(), anonymous, origins }
+    }
+
+    /// Looks at a request; nothing is waited for.
+    pub fn claim(&self, request: &HttpRequest) -> Result<Claim, Turned> {
+        if !self.broker.is_started() {
+            return Err(Turned::Starting);
+        }
+        self.check_origin(request)?;
+        match basic_credentials(request)? {
+            Some((user, password)) => Ok(Claim::User(user, password)),
+            None if self.anonymous_is_welcome(request) => {
+                Ok(Claim::Nobody(self.broker.anonymous()))
+            }
+            None => Err(BrokerError::Unauthenticated.into()),
+        }
+    }
+
+    /// The caller of a request, checked.
+    pub async fn caller(&self, claim: Claim) -> Result<Caller, Turned> {
+        match claim {
+            Claim::Nobody(caller) => Ok(caller),
+            Claim::User(user, password) => Ok(self.broker.login(&user, &password).await?),
+        }
+    }
+
+    /// A web page of another site must not act through somebody's browser: an `Origin` must be the
+    /// door's own or a configured one.
+    fn check_origin(&self, request: &HttpRequest) -> Result<(), Turned> {
+        let Some(origin) = request.headers().get(header::ORIGIN) else { return Ok(()) };
+        let origin = origin.to_str().unwrap_or_default();
+        let own = origin
+            .strip_prefix("http://")
+            .or_else(|| origin.strip_prefix("https://"))
+            .is_some_and(|host| header_text(request, header::HOST) == Some(host));
+        if own || self.origins.iter().any(|allowed| allowed == origin) {
+            return Ok(());
+        }
+        Err(Turned::ForeignOrigin)
+    }
+
+    /// Without credentials: from this machine, by an address (a name could have been made to point
+    /// here by the page that uses it), and not passed on by a proxy.
+    fn anonymous_is_welcome(&self, request: &HttpRequest) -> bool {
+        match self.anonymous {
+            Anonymous::Never => false,
+            Anonymous::Anywhere => true,
+            Anonymous::Local => {
+                let local =
+                    request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+                let forwarded = request.headers().contains_key("forwarded")
+                    || request.headers().contains_key("x-forwarded-for");
+                local && !forwarded && host_is_an_address(header_text(request, header::HOST))
+            }
+        }
+    }
+}
+
+fn header_text(request: &HttpRequest, name: header::HeaderName) -> Option<&str> {
+    request.headers().get(name)?.to_str().ok()
+}
+
+fn basic_credentials(request: &HttpRequest) -> Result<Option<(String, String)>, Turned> {
+    let Some(value) = request.headers().get(header::AUTHORIZATION) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| Turned::Malformed)?;
+    let (scheme, coded) = text.split_once(' ').ok_or(Turned::Malformed)?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(Turned::Malformed);
+    }
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(coded.trim())
+        .map_err(|_| Turned::Malformed)?;
+    let pair = String::from_utf8(bytes).map_err(|_| Turned::Malformed)?;
+    let (user, password) = pair.split_once(':').ok_or(Turned::Malformed)?;
+    Ok(Some((user.to_owned(), password.to_owned())))
+}
+
+fn host_is_an_address(host: Option<&str>) -> bool {
+    let Some(host) = host else { return true };
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_and_localhost_count_as_local_hosts() {
+        let table = [
+            (None, true),
+            (Some("localhost:6790"), true),
+            (Some("LOCALHOST"), true),
+            (Some("127.0.0.1:6790"), true),
+            (Some("[::1]:6790"), true),
+            (Some("[::1]"), true),
+            (Some("evil.example:6790"), false),
+            (Some(""), false),
+        ];
+        for (host, local) in table {
+            assert_eq!(host_is_an_address(host), local, "{host:?}");
+        }
+    }
+}

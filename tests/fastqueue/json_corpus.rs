@@ -1,0 +1,57 @@
+//! What `cargo fuzz run fastqueue_json` starts from, played through the same checks as bodies of
+//! requests, at the reader and at the door.
+
+use super::*;
+use octoq::dialect::fastqueue::{fault, json as reader, schema};
+use std::path::Path;
+
+fn corpus() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/fastqueue_json");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let texts: Vec<_> = files
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, std::fs::read_to_string(path).unwrap())
+        })
+        .collect();
+    assert!(texts.len() > 10);
+    texts
+}
+
+#[test]
+fn what_is_read_is_written_and_read_again_the_same() {
+    for (name, text) in corpus() {
+        match reader::read(&text, 64) {
+            Ok(value) => {
+                let (mut once, mut twice) = (Vec::new(), Vec::new());
+                value.write(&mut once);
+                let written = String::from_utf8(once.clone()).unwrap();
+                reader::read(&written, 64).unwrap().write(&mut twice);
+                assert_eq!(once, twice, "{name}");
+                if let Err(faults) = schema::CreateMessage::check(Some(&value)) {
+                    let _: Value = serde_json::from_slice(&fault::detail(&faults)).unwrap();
+                }
+            }
+            Err(found) => {
+                let detail = fault::detail(&[fault::Fault::json(&found, &text)]);
+                let _: Value = serde_json::from_slice(&detail).unwrap();
+            }
+        }
+    }
+}
+
+#[actix_web::test]
+async fn the_door_answers_every_one_of_them() {
+    let broker = TestBroker::start().await;
+    topic(&broker, "t").await;
+    let json = [("content-type", "application/json")];
+    let paths = ["/topics", "/queues", "/topics/t/messages", "/queues/x/redrive"];
+    for (name, text) in corpus() {
+        for path in paths {
+            let method = if path.ends_with("redrive") { "PUT" } else { "POST" };
+            let answer = http(broker.door("fastqueue"), method, path, &json, text.as_bytes()).await;
+            assert!(matches!(answer.status, 201 | 404 | 422), "{name}: {}", answer.text());
+            answer.json();
+        }
+    }
+}
