@@ -7,6 +7,7 @@
 mod common;
 
 mod clients;
+mod dsmq;
 
 use clients::{Client, Counts, clients};
 use common::*;
