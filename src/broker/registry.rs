@@ -216,8 +216,10 @@ impl Handler<CreateTopic> for Registry {
             Err(error) => return Box::pin(ready(Err(error))),
         };
         let addr = entry.addr.clone();
+        // In the mailbox now, before anybody can have the address: no job comes before its queue.
+        let adding = addr.send(Reshape(Change::AddQueues(queues)));
         let defining = async move {
-            reshape(&addr, Change::AddQueues(queues)).await?;
+            adding.await.unwrap_or(Err(BrokerError::Unavailable))?;
             reshape(&addr, Change::Settle).await
         };
         Box::pin(defining.into_actor(self).map(move |defined, registry, _| match defined {

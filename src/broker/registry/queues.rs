@@ -368,7 +368,9 @@ impl Handler<CreateQueue> for Registry {
         };
         self.next_queue += 1;
         let change = Change::AddQueues(vec![(QueueDefinition::clone(&definition), target)]);
-        let adding = async move { reshape(&entry.addr, change).await };
+        // In the mailbox before anybody is told of the queue.
+        let adding = entry.addr.send(Reshape(change));
+        let adding = async move { adding.await.unwrap_or(Err(BrokerError::Unavailable)) };
         Box::pin(adding.into_actor(self).map(move |added, registry, _| {
             if added.is_err() {
                 registry.directory.remove(number);
@@ -397,7 +399,9 @@ impl Handler<CreateQueues> for Registry {
             Err(error) => return Box::pin(ready(Err(error))),
         };
         let numbers: Vec<u32> = queues.iter().map(|(queue, _)| queue.number).collect();
-        let adding = async move { reshape(&entry.addr, Change::AddQueues(queues)).await };
+        // In the mailbox before anybody is told of the queues.
+        let adding = entry.addr.send(Reshape(Change::AddQueues(queues)));
+        let adding = async move { adding.await.unwrap_or(Err(BrokerError::Unavailable)) };
         Box::pin(adding.into_actor(self).map(move |added, registry, _| {
             if added.is_err() {
                 registry.leave_queues(&numbers);
