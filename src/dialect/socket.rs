@@ -40,22 +40,7 @@ impl Attention {
 
     /// Waits until there is something to read. May be dropped at any await.
     pub async fn readable(&mut self, stream: &tokio::net::TcpStream) -> io::Result<()> {
-        let began = Instant::now();
-        let prompt = std::mem::take(&mut self.prompt);
-        loop {
-            if let Some(ready) = stream.readable().now_or_never() {
-                self.prompt = began.elapsed() < self.span;
-                return ready;
-            }
-            if !prompt || began.elapsed() >= self.span {
-                break;
-            }
-            // Lets everything else run, and looks at the sockets without sleeping.
-            tokio::task::yield_now().await;
-        }
-        let ready = stream.readable().await;
-        self.prompt = began.elapsed() < self.span;
-        ready
+        self.first(async || stream.readable().await).await
     }
 
     /// Reads what there is, at least a byte; zero at the end of the stream. May be dropped at any await.
@@ -64,12 +49,17 @@ impl Attention {
         stream: &mut (impl AsyncRead + Unpin),
         into: &mut BytesMut,
     ) -> io::Result<usize> {
+        self.first(async || stream.read_buf(into).await).await
+    }
+
+    /// What `attempt` gives once it is ready.
+    async fn first<T>(&mut self, mut attempt: impl AsyncFnMut() -> T) -> T {
         let began = Instant::now();
         let prompt = std::mem::take(&mut self.prompt);
         loop {
-            if let Some(read) = stream.read_buf(into).now_or_never() {
+            if let Some(done) = attempt().now_or_never() {
                 self.prompt = began.elapsed() < self.span;
-                return read;
+                return done;
             }
             if !prompt || began.elapsed() >= self.span {
                 break;
@@ -77,8 +67,8 @@ impl Attention {
             // Lets everything else run, and looks at the sockets without sleeping.
             tokio::task::yield_now().await;
         }
-        let read = stream.read_buf(into).await;
+        let done = attempt().await;
         self.prompt = began.elapsed() < self.span;
-        read
+        done
     }
 }
