@@ -4,6 +4,7 @@
 //! end of the turn, and every answer that tells of something not yet in the store waits for it.
 //! When the store refuses a unit, its publishes are taken back before anybody has seen them.
 
+use super::granted::Granted;
 use super::pending::{Fate, Pipeline, Release};
 use super::*;
 use crate::journal::{Catalog, Journal, Submission};
@@ -72,7 +73,7 @@ enum Rules {
 /// What other threads report.
 enum Event {
     Settled { ticket: u64, result: Result<(), JournalError> },
-    Fill(Fill),
+    Fill { id: u64, fill: Fill },
     Fetched { fill: u64, bodies: Vec<(u64, Option<Bytes>)> },
     Warmed { bodies: Vec<(u64, Option<Bytes>)> },
     Departed(Vec<Leaving>),
@@ -103,7 +104,7 @@ pub struct LocalEngine {
     events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     wake: Wake,
     fills: FxHashMap<u64, Fill>,
-    next_fill: u64,
+    granted: Granted,
     /// Some bodies are on disk only.
     cold: bool,
     warming: bool,
@@ -138,7 +139,7 @@ impl LocalEngine {
             events: mpsc::channel(),
             wake: Arc::new(|| ()),
             fills: FxHashMap::default(),
-            next_fill: 0,
+            granted: Granted::default(),
             cold: false,
             warming: false,
             departed: Vec::new(),
@@ -324,10 +325,8 @@ impl LocalEngine {
     }
 
     /// Reads what an answer lacks from the disk, then completes it.
-    fn start_fill(&mut self, fill: Fill) {
+    fn start_fill(&mut self, id: u64, fill: Fill) {
         let numbers = fill.missing();
-        let id = self.next_fill;
-        self.next_fill += 1;
         self.fills.insert(id, fill);
         let (events, wake) = (self.events.0.clone(), self.wake.clone());
         let done = Box::new(move |bodies| {
@@ -352,6 +351,32 @@ impl LocalEngine {
             Some(Fill::Messages { to, .. }) => drop(to.send(Err(error))),
             None => (),
         }
+        self.fill_is_done(id);
+    }
+
+    /// Purges that waited only for this fill go to the store.
+    fn fill_is_done(&mut self, id: u64) {
+        self.granted.end(id);
+        self.let_go();
+    }
+
+    /// Purges that wait for no fill any more go to the store.
+    fn let_go(&mut self) {
+        while let Some(held) = self.granted.next_free() {
+            let (records, release) = held.into_parts();
+            self.ledger.records.extend(records);
+            self.pipeline.after_all(!self.ledger.records.is_empty(), release);
+        }
+    }
+
+    /// The answer to a purge whose facts are in the ledger from `from` on.
+    fn purged(&mut self, from: usize, removed: Whole<u64>) -> Answer<Whole<u64>> {
+        match removed {
+            Ok(removed) if !self.granted.is_empty() => {
+                self.granted.hold(self.ledger.records.split_off(from), removed)
+            }
+            removed => self.whole_after_all(removed),
+        }
     }
 
     fn give_back(&mut self, deliveries: &[Delivery]) {
@@ -368,6 +393,11 @@ impl LocalEngine {
 
     fn finish_fill(&mut self, id: u64, bodies: Vec<(u64, Option<Bytes>)>) {
         let Some(fill) = self.fills.remove(&id) else { return };
+        self.complete(fill, bodies);
+        self.fill_is_done(id);
+    }
+
+    fn complete(&mut self, fill: Fill, bodies: Vec<(u64, Option<Bytes>)>) {
         let mut damaged = Vec::new();
         let mut found = FxHashMap::default();
         for (number, body) in bodies {
@@ -377,14 +407,16 @@ impl LocalEngine {
             }
         }
         if !damaged.is_empty() {
-            log::error!(
-                "topic {}: {} messages on disk are damaged or missing",
-                self.definition.name,
-                damaged.len()
-            );
-            match &mut self.rules {
-                Rules::Broker(topic) => topic.quarantine(&damaged),
-                Rules::Pubsub(history) => history.quarantine(&damaged),
+            let lost = match &mut self.rules {
+                Rules::Broker(topic) => topic.quarantine(damaged),
+                Rules::Pubsub(history) => {
+                    history.quarantine(&damaged);
+                    damaged.len()
+                }
+            };
+            if lost > 0 {
+                let topic = &self.definition.name;
+                log::error!("topic {topic}: {lost} messages on disk are damaged or missing");
             }
             self.account();
         }
@@ -526,10 +558,11 @@ impl LocalEngine {
         }
         let (to, answer) = oneshot::channel();
         let mut fill = Some(fill(value, to));
+        let id = self.granted.begin(matches!(fill, Some(Fill::Deliveries { .. })));
         // What is not in the store yet cannot be read from it.
         if self.ledger.records.is_empty() && self.pipeline.in_store() == 0 {
             if let Some(fill) = fill.take() {
-                self.start_fill(fill);
+                self.start_fill(id, fill);
             }
         } else {
             let events = self.events.0.clone();
@@ -537,7 +570,7 @@ impl LocalEngine {
                 !self.ledger.records.is_empty(),
                 Box::new(move |_| {
                     if let Some(fill) = fill.take() {
-                        let _ = events.send(Event::Fill(fill));
+                        let _ = events.send(Event::Fill { id, fill });
                     }
                 }),
             );
@@ -612,7 +645,7 @@ impl Engine for LocalEngine {
         while let Ok(event) = self.events.1.try_recv() {
             match event {
                 Event::Settled { ticket, result } => self.settle_unit(ticket, result),
-                Event::Fill(fill) => self.start_fill(fill),
+                Event::Fill { id, fill } => self.start_fill(id, fill),
                 Event::Fetched { fill, bodies } => self.finish_fill(fill, bodies),
                 Event::Warmed { bodies } => self.warm(bodies),
                 Event::Departed(leaving) => self.departed.extend(leaving),
@@ -922,22 +955,24 @@ impl Engine for LocalEngine {
 
     fn purge(&mut self, now: Timestamp, queue: u32) -> Answer<Whole<u64>> {
         self.last_now = now;
+        let from = self.ledger.records.len();
         let removed = match &mut self.rules {
             Rules::Broker(topic) => topic.purge(queue, &mut self.ledger).map_err(EngineError::from),
             Rules::Pubsub(history) => Ok(history.clear(&mut self.ledger)),
         };
         self.account();
-        self.whole_after_all(removed)
+        self.purged(from, removed)
     }
 
     fn clear(&mut self, now: Timestamp, queue: u32) -> Answer<Whole<u64>> {
         self.last_now = now;
+        let from = self.ledger.records.len();
         let removed = match &mut self.rules {
             Rules::Broker(topic) => topic.clear(queue, &mut self.ledger).map_err(EngineError::from),
             Rules::Pubsub(history) => Ok(history.clear(&mut self.ledger)),
         };
         self.account();
-        self.whole_after_all(removed)
+        self.purged(from, removed)
     }
 
     fn is_ready(&self, queue: u32) -> bool {
@@ -1199,6 +1234,8 @@ impl Engine for LocalEngine {
     }
 
     fn drop_topic(&mut self) -> Answer<Whole<()>> {
+        self.granted.end_all();
+        self.let_go();
         let TopicDefinition { number: topic, salt, .. } = self.definition;
         self.ledger.records.push(Record::TopicDropped { topic });
         if self.remembers {
@@ -1259,6 +1296,8 @@ impl Engine for LocalEngine {
     }
 
     fn close(&mut self, now: Timestamp) {
+        self.granted.end_all();
+        self.let_go();
         if self.remembers {
             let (topic, through) = (self.definition.number, self.last_seq());
             self.ledger.records.push(Record::SeqReserved { topic, through });
@@ -1508,6 +1547,105 @@ mod tests {
     #[test]
     fn the_local_engine_keeps_the_contract() {
         contract::all(|| Box::new(OnDisk::new(1 << 20)));
+    }
+
+    /// What was asked first is answered first, though the purge took the row away.
+    #[test]
+    fn a_purge_goes_to_the_store_behind_the_bodies_that_were_granted_before() {
+        let now = Timestamp(4_000_000_000_000);
+        for settled in [true, false] {
+            let mut bench = OnDisk::new(0);
+            let (factory, _) = bench.open();
+            let definition = TopicDefinition {
+                number: 1,
+                name: TopicName::parse("t").unwrap(),
+                kind: Kind::Broker,
+                policy: TopicPolicy::default(),
+                salt: 1,
+                epoch: 1,
+                owner: None,
+                created_at: now,
+            };
+            let mut engine = factory.empty(definition);
+            let (rings, bell) = mpsc::channel();
+            engine.connect(Arc::new(move || {
+                let _ = rings.send(());
+            }));
+            let queue = QueueDefinition {
+                number: 1,
+                topic: 1,
+                name: QueueName::parse("q").unwrap(),
+                policy: QueuePolicy::default(),
+                created_at: now,
+            };
+            drop(engine.add_queue(queue));
+            let turn = |engine: &mut LocalEngine| {
+                bell.recv_timeout(Duration::from_secs(20)).expect("the engine has news");
+                engine.settle(now);
+            };
+            drop(engine.publish(now, None, vec![NewMessage::plain(Bytes::from("body"))], false));
+            if settled {
+                engine.flush(now);
+                while engine.pipeline.in_store() > 0 {
+                    turn(&mut engine);
+                }
+            }
+            let request = Receive {
+                max: 1,
+                bytes_max: usize::MAX,
+                ack_deadline: None,
+                take: false,
+                from_back: false,
+            };
+            let Answer::Later(mut got) = engine.receive(now, 1, request) else {
+                panic!("the body is on disk")
+            };
+            let Answer::Later(mut purged) = engine.purge(now, 1) else {
+                panic!("the body is not read yet")
+            };
+            let told = |records: &[Record]| {
+                records.iter().any(|record| matches!(record, Record::Purged { .. }))
+            };
+            assert!(!told(&engine.ledger.records), "the store hears of it later");
+            engine.flush(now);
+            let mut deliveries = None;
+            let removed = loop {
+                turn(&mut engine);
+                if let Ok(answer) = got.try_recv() {
+                    deliveries = Some(answer.unwrap());
+                }
+                if let Ok(answer) = purged.try_recv() {
+                    break answer.unwrap();
+                }
+            };
+            let deliveries = deliveries.expect("the delivery comes before the purge is confirmed");
+            assert_eq!((removed, deliveries[0].message.body()), (0, &b"body"[..]));
+            let receipt = Reference::Receipt(deliveries[0].receipt.unwrap());
+            let Answer::Later(mut acked) = engine.ack(now, vec![receipt]) else {
+                panic!("an ack is stored")
+            };
+            engine.flush(now);
+            let acked = loop {
+                turn(&mut engine);
+                if let Ok(answer) = acked.try_recv() {
+                    break answer;
+                }
+            };
+            assert_eq!(acked, [Ok(())]);
+        }
+    }
+
+    /// The store need not have what was purged in flight: that is no damage.
+    #[test]
+    fn a_body_that_the_store_let_go_of_is_not_shown_and_no_damage() {
+        contract::a_swept_delivery_may_be_acked(&mut OnDisk::new(0));
+    }
+
+    #[test]
+    fn a_purge_outlives_the_process() {
+        for memory_bytes in [0, 1 << 20] {
+            contract::a_purge_outlives_the_process(&mut || Box::new(OnDisk::new(memory_bytes)));
+        }
     }
 
     #[test]

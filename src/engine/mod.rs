@@ -10,6 +10,7 @@
 
 #[cfg(test)]
 pub mod contract;
+mod granted;
 pub mod local;
 mod pending;
 

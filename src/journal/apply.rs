@@ -2,6 +2,7 @@
 
 use super::{
     marks::{Mark, Marks, Scope},
+    restore::read_dead,
     row::{HISTORY, LONE, MESSAGE_COLUMNS, MessageRow, SHARED, STAMPED, crc_of},
 };
 use crate::queue::{
@@ -178,9 +179,7 @@ impl<'c> Applier<'c> {
                 };
                 self.moved(*entry, *message, &to, letter.as_ref())
             }
-            Record::Purged { queue, through, except } => {
-                self.mark(Scope::Queue(*queue), *through, except)
-            }
+            Record::Purged { queue, through } => self.mark(Scope::Queue(*queue), *through, true),
             Record::Claimed { topic, through } => {
                 self.put_through("INSERT OR REPLACE INTO claimed VALUES(?1, ?2)", *topic, *through)
             }
@@ -203,7 +202,7 @@ impl<'c> Applier<'c> {
             Record::QueuePut(queue) => self.put_queue(queue),
             Record::QueueDropped { queue } => {
                 self.execute("DELETE FROM queues WHERE number = ?1", *queue)?;
-                self.mark(Scope::Queue(*queue), number_now, &[])
+                self.mark(Scope::Queue(*queue), number_now, false)
             }
             Record::Setting { table, key, value } => self.setting(table, key, value.as_deref()),
         }
@@ -342,6 +341,24 @@ impl<'c> Applier<'c> {
         Ok(())
     }
 
+    /// A dead letter whose letter can no longer be read stays all the same.
+    pub fn spare_dead(&mut self, entry: u64) -> Result<(), rusqlite::Error> {
+        let scopes = self.marks.keeping_dead(entry);
+        scopes.into_iter().try_for_each(|scope| self.spare(scope, entry))
+    }
+
+    /// It is a dead letter, also when its letter is damaged: whoever reads that finds it so.
+    pub fn is_dead(&self, entry: u64) -> Result<bool, rusqlite::Error> {
+        if !self.noted.may_have(entry) {
+            return Ok(false);
+        }
+        let mut read =
+            self.conn.prepare_cached("SELECT id, letter, crc FROM dead WHERE id = ?1")?;
+        let mut rows = read.query([sql(entry)])?;
+        let letter = rows.next()?.map(read_dead);
+        Ok(letter.is_some_and(|letter| letter.is_none_or(|letter| !letter.revived)))
+    }
+
     fn attempted(
         &mut self,
         entry: u64,
@@ -435,9 +452,14 @@ impl<'c> Applier<'c> {
         Ok(true)
     }
 
-    fn mark(&mut self, scope: Scope, through: u64, except: &[u64]) -> Result<(), rusqlite::Error> {
-        let except = except.iter().copied().collect();
-        let mut mark = Mark { row: 0, scope, through, except };
+    fn mark(
+        &mut self,
+        scope: Scope,
+        through: u64,
+        keeps_dead: bool,
+    ) -> Result<(), rusqlite::Error> {
+        let except = FxHashSet::default();
+        let mut mark = Mark { row: 0, scope, through, keeps_dead, except };
         mark.save(self.conn)?;
         self.fresh.push(mark);
         Ok(())
@@ -482,9 +504,9 @@ impl<'c> Applier<'c> {
             .query_map([topic], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         for queue in queues {
-            self.mark(Scope::Queue(queue), number_now, &[])?;
+            self.mark(Scope::Queue(queue), number_now, false)?;
         }
-        self.mark(Scope::Topic(topic), number_now, &[])?;
+        self.mark(Scope::Topic(topic), number_now, false)?;
         for table in ["queues", "seq_reserved", "claimed"] {
             self.execute(&format!("DELETE FROM {table} WHERE topic = ?1"), topic)?;
         }

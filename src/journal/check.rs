@@ -158,7 +158,7 @@ fn look_at(seen: &Inspected, report: &mut Report) {
         Verdict::Whole,
         format!(
             "format {}, {} commits, {}",
-            schema::FORMAT,
+            identity.format,
             identity.last_commit,
             if identity.clean { "closed in order" } else { "not closed in order" },
         ),
@@ -255,6 +255,11 @@ fn count(conn: &Connection, report: &mut Report) -> Result<(), rusqlite::Error> 
             }
         }
     })?;
+    if met.placeless > 0 {
+        let line =
+            format!("{} messages have no place left; they go at the next start", met.placeless);
+        report.say(Verdict::Whole, line);
+    }
     if met.stranded > 0 {
         report.say(
             Verdict::Blemished,
@@ -282,6 +287,7 @@ fn dangling(
     report: &mut Report,
 ) -> Result<(), rusqlite::Error> {
     let marks = super::marks::Marks::load(conn)?;
+    let letters = restore::Letters::load(conn, &mut Vec::new())?;
     let mut without = 0_u64;
     let mut exists = conn.prepare("SELECT 1 FROM msg WHERE id = ?1")?;
     restore::each_row(conn, "ref", "id, queue, msg, crc", |id, row| {
@@ -289,7 +295,8 @@ fn dangling(
             return;
         }
         if let Some(place) = restore::read_ref(row) {
-            let gone = marks.cover(super::marks::Scope::Queue(place.queue), place.entry);
+            let scope = super::marks::Scope::Queue(place.queue);
+            let gone = marks.cover(scope, place.entry, || letters.is_dead(place.entry));
             if !gone && !exists.exists([place.message.cast_signed()]).unwrap_or(false) {
                 without += 1;
             }

@@ -16,8 +16,10 @@ pub(super) enum Scope {
 }
 
 impl Scope {
-    fn columns(self) -> (&'static str, u32) {
+    /// `kind` and `number` of a mark's row.
+    fn columns(self, keeps_dead: bool) -> (&'static str, u32) {
         match self {
+            Scope::Queue(number) if keeps_dead => ("purge", number),
             Scope::Queue(number) => ("queue", number),
             Scope::Topic(number) => ("topic", number),
         }
@@ -31,7 +33,24 @@ pub(super) struct Mark {
     pub row: i64,
     pub scope: Scope,
     pub through: u64,
+    /// A purge, not a drop: dead letters of the queue stay as well.
+    pub keeps_dead: bool,
     pub except: FxHashSet<u64>,
+}
+
+/// What the marks say of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fate {
+    Stays,
+    /// It is gone unless it is a dead letter.
+    StaysDead,
+    Gone,
+}
+
+impl Mark {
+    fn reaches(&self, number: u64) -> bool {
+        number <= self.through && !self.except.contains(&number)
+    }
 }
 
 /// All marks that are not swept yet.
@@ -53,11 +72,27 @@ impl Marks {
         self.by_scope.values().flatten()
     }
 
+    /// What becomes of the row with this number.
+    pub fn fate(&self, scope: Scope, number: u64) -> Fate {
+        let marks = self.by_scope.get(&scope).into_iter().flatten();
+        let fate = |mark: &Mark| if mark.keeps_dead { Fate::StaysDead } else { Fate::Gone };
+        let fates = marks.filter(|mark| mark.reaches(number)).map(fate);
+        fates.max().unwrap_or(Fate::Stays)
+    }
+
     /// The row with this number is gone.
-    pub fn cover(&self, scope: Scope, number: u64) -> bool {
-        self.by_scope.get(&scope).is_some_and(|marks| {
-            marks.iter().any(|mark| number <= mark.through && !mark.except.contains(&number))
-        })
+    pub fn cover(&self, scope: Scope, number: u64, is_dead: impl FnOnce() -> bool) -> bool {
+        match self.fate(scope, number) {
+            Fate::Stays => false,
+            Fate::StaysDead => !is_dead(),
+            Fate::Gone => true,
+        }
+    }
+
+    /// The queues in which a dead letter with this number lives by virtue of its letter only.
+    pub fn keeping_dead(&self, number: u64) -> Vec<Scope> {
+        let marks = self.all().filter(|mark| mark.keeps_dead && mark.reaches(number));
+        marks.map(|mark| mark.scope).collect()
     }
 
     /// Forgets the marks that have these rows.
@@ -71,9 +106,7 @@ impl Marks {
     /// Marks of `scope` that would swallow `number`, which has just come to live there.
     pub fn swallowing(&mut self, scope: Scope, number: u64) -> impl Iterator<Item = &mut Mark> {
         let marks = self.by_scope.get_mut(&scope).map(Vec::as_mut_slice).unwrap_or_default();
-        marks
-            .iter_mut()
-            .filter(move |mark| number <= mark.through && !mark.except.contains(&number))
+        marks.iter_mut().filter(move |mark| mark.reaches(number))
     }
 
     /// Reads the marks of the store.
@@ -90,6 +123,7 @@ impl Marks {
                 row: row.get(0)?,
                 scope,
                 through: row.get::<_, i64>(3)?.cast_unsigned(),
+                keeps_dead: kind == "purge",
                 except: serde_json::from_str::<Vec<u64>>(&except)
                     .unwrap_or_default()
                     .into_iter()
@@ -103,7 +137,7 @@ impl Marks {
 impl Mark {
     /// Writes the mark, as a new row or over its own.
     pub fn save(&mut self, conn: &Connection) -> Result<(), rusqlite::Error> {
-        let (kind, number) = self.scope.columns();
+        let (kind, number) = self.scope.columns(self.keeps_dead);
         let mut except: Vec<u64> = self.except.iter().copied().collect();
         except.sort_unstable();
         let except = serde_json::to_string(&except).unwrap_or_else(|_| "[]".into());

@@ -312,6 +312,10 @@ impl Journal {
         if met.stranded > 0 {
             log::warn!("{path}: {} messages lie in no queue or topic that exists", met.stranded);
         }
+        // A place may have gone to quarantine, by now or before.
+        if met.placeless > 0 && self.inner.shared.quarantined.load(Relaxed) == 0 {
+            self.commands()?.send(Command::Sweep).map_err(|_| JournalError::Closed)?;
+        }
         if !met.damaged.is_empty() {
             log::warn!("{path}: {} damaged rows go to quarantine", met.damaged.len());
             let command = Command::Quarantine(met.damaged);

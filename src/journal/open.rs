@@ -126,6 +126,8 @@ fn begin_run(
     conn.execute_batch("BEGIN IMMEDIATE")?;
     put_meta_text(conn, "boot", boot)?;
     put_meta(conn, "clean", 0)?;
+    // All that older formats say is read as it stands; from now on it may say more.
+    put_meta(conn, "format", schema::FORMAT)?;
     put_meta(conn, "reserved", reserved.cast_signed())?;
     conn.execute(
         "UPDATE progress SET last_commit = ?1, last_sync_commit = ?1",

@@ -15,7 +15,7 @@ use super::{
 use crate::queue::{DeadLetter, Extra, Failure, Restored, RestoredEntry, Timestamp};
 use bytes::Bytes;
 use rusqlite::{Connection, Row};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 
 /// Rows read by one statement.
@@ -28,6 +28,9 @@ pub(super) struct Met {
     pub damaged: Vec<Found>,
     /// Messages that are whole and have no place any more: their queue or topic is not there.
     pub stranded: u64,
+    /// Messages that purges took the last place from, or from which only places were left that were
+    /// purged while they were in flight.
+    pub placeless: u64,
 }
 
 /// A row of `ref`.
@@ -41,11 +44,39 @@ pub(super) struct Place {
 struct Context {
     marks: Marks,
     topic_of: FxHashMap<u32, u32>,
-    topics: rustc_hash::FxHashSet<u32>,
+    topics: FxHashSet<u32>,
     /// In ascending order of messages.
     places: Vec<Place>,
     attempts: FxHashMap<u64, Attempt>,
-    dead: FxHashMap<u64, DeadLetter>,
+    letters: Letters,
+    /// No place was lost to damage.
+    places_whole: bool,
+}
+
+/// What is known of deaths, by place.
+pub(super) struct Letters {
+    whole: FxHashMap<u64, DeadLetter>,
+    damaged: FxHashSet<u64>,
+}
+
+impl Letters {
+    pub fn load(
+        conn: &Connection,
+        damaged_rows: &mut Vec<Found>,
+    ) -> Result<Letters, rusqlite::Error> {
+        let mut letters = Letters { whole: FxHashMap::default(), damaged: FxHashSet::default() };
+        each_row(conn, "dead", "id, letter, crc", |id, row| match read_dead(row) {
+            None => drop(letters.damaged.insert(id.cast_unsigned())),
+            Some(letter) => drop(letters.whole.insert(id.cast_unsigned(), letter)),
+        })?;
+        damaged_rows.extend(letters.damaged.iter().map(|&entry| ("dead", entry)));
+        Ok(letters)
+    }
+
+    /// A mark that keeps dead letters keeps it. Of a damaged letter it is not known, so it does.
+    pub fn is_dead(&self, entry: u64) -> bool {
+        self.whole.get(&entry).map_or(self.damaged.contains(&entry), |letter| !letter.revived)
+    }
 }
 
 /// A row of `attempt`.
@@ -92,11 +123,20 @@ impl Context {
             .query_map([], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
 
+        let letters = Letters::load(conn, &mut met.damaged)?;
         let mut places = Vec::new();
+        let mut places_whole = true;
         each_row(conn, "ref", "id, queue, msg, crc", |id, row| match read_ref(row) {
-            None => met.damaged.push(("ref", id.cast_unsigned())),
-            Some(place) if marks.cover(Scope::Queue(place.queue), place.entry) => {}
-            Some(place) => places.push(place),
+            None => {
+                places_whole = false;
+                met.damaged.push(("ref", id.cast_unsigned()));
+            }
+            Some(place) => {
+                let (scope, entry) = (Scope::Queue(place.queue), place.entry);
+                if !marks.cover(scope, entry, || letters.is_dead(entry)) {
+                    places.push(place);
+                }
+            }
         })?;
         // Stable: the places of one message stay in ascending order.
         places.sort_by_key(|place| place.message);
@@ -108,12 +148,7 @@ impl Context {
                 Some(attempt) => drop(attempts.insert(id.cast_unsigned(), attempt)),
             }
         })?;
-        let mut dead = FxHashMap::default();
-        each_row(conn, "dead", "id, letter, crc", |id, row| match read_dead(row) {
-            None => met.damaged.push(("dead", id.cast_unsigned())),
-            Some(letter) => drop(dead.insert(id.cast_unsigned(), letter)),
-        })?;
-        Ok(Context { marks, topic_of, topics, places, attempts, dead })
+        Ok(Context { marks, topic_of, topics, places, attempts, letters, places_whole })
     }
 
     fn entry(&mut self, entry: u64, queue: u32, visible: i64) -> RestoredEntry {
@@ -128,7 +163,7 @@ impl Context {
             attempts,
             visible_at,
             failures,
-            dead: self.dead.remove(&entry),
+            dead: self.letters.whole.remove(&entry),
         }
     }
 }
@@ -192,7 +227,8 @@ pub(super) fn messages(
         let mut gone = false;
         match row.queue {
             Some(queue) => {
-                gone = context.marks.cover(Scope::Queue(queue), row.id);
+                let is_dead = || context.letters.is_dead(row.id);
+                gone = context.marks.cover(Scope::Queue(queue), row.id, is_dead);
                 match context.topic_of.get(&queue) {
                     Some(&of) if !gone => {
                         if wanted(of) {
@@ -204,7 +240,7 @@ pub(super) fn messages(
                 }
             }
             None if is_history(row.flags) => {
-                gone = context.marks.cover(Scope::Topic(row.topic), row.id);
+                gone = context.marks.cover(Scope::Topic(row.topic), row.id, || false);
                 if !gone && context.topics.contains(&row.topic) {
                     if wanted(row.topic) {
                         by_topic.push((row.topic, Vec::new()));
@@ -213,6 +249,7 @@ pub(super) fn messages(
                 }
             }
             None => {
+                let mut placeless = row.flags & SHARED != 0;
                 while context.places.get(next_place).is_some_and(|place| place.message < row.id) {
                     next_place += 1;
                 }
@@ -220,6 +257,7 @@ pub(super) fn messages(
                     context.places.get(next_place).filter(|place| place.message == row.id)
                 {
                     next_place += 1;
+                    placeless = false;
                     let (entry, queue) = (place.entry, place.queue);
                     let Some(&of) = context.topic_of.get(&queue) else { continue };
                     gone = true;
@@ -232,8 +270,12 @@ pub(super) fn messages(
                         None => by_topic.push((of, vec![entry])),
                     }
                 }
-                // A purge may have taken its last place; the sweep is about to find that out.
-                gone |= row.flags & SHARED != 0 && !context.marks.is_empty();
+                // A purge took its last place, which the sweep is about to find out or, when it was
+                // in flight and another one was acked before the end of the run, did not. But of what
+                // damage took it is not known whose it was.
+                gone |= placeless && (context.places_whole || !context.marks.is_empty());
+                // While others write, a place may have come since.
+                met.placeless += u64::from(placeless && context.places_whole && topic.is_none());
             }
         }
         if by_topic.is_empty() {
@@ -290,7 +332,7 @@ pub(super) fn dedup(
     each_row(conn, "dedup", columns, |id, row| match read_dedup(row) {
         None => met.damaged.push(("dedup", id.cast_unsigned())),
         Some(found) => {
-            let gone = marks.cover(Scope::Topic(found.topic), found.number);
+            let gone = marks.cover(Scope::Topic(found.topic), found.number, || false);
             if !gone && topic.is_none_or(|topic| topic == found.topic) {
                 visit(found);
             }

@@ -2,7 +2,9 @@
 
 use super::{
     JournalError,
+    apply::{Applier, Noted},
     folder::{self, Last, LastFile, Lock, io_error},
+    marks::Marks,
     open::{self, read_queue, read_topic},
     restore::{read_attempt, read_dead, read_dedup, read_ref},
     row::MessageRow,
@@ -225,9 +227,13 @@ fn copy_table(
     let columns = old.prepare(&format!("SELECT * FROM {table}"))?.column_count();
     let marks = vec!["?"; columns].join(", ");
     let mut put = new.prepare(&format!("INSERT OR IGNORE INTO {table} VALUES({marks})"))?;
+    let mut letters_lost = Vec::new();
     let numbered = matches!(table, "msg" | "ref" | "attempt" | "dead" | "dedup");
-    survey(old, table, |row, whole| {
+    let found = survey(old, table, |row, whole| {
         if !whole {
+            if table == "dead" {
+                letters_lost.push(row.get::<_, i64>(0)?.cast_unsigned());
+            }
             return Ok(());
         }
         if numbered {
@@ -236,7 +242,12 @@ fn copy_table(
         let values =
             (0..columns).map(|at| row.get::<_, Value>(at)).collect::<Result<Vec<_>, _>>()?;
         put.execute(params_from_iter(values)).map(drop)
-    })
+    })?;
+    if !letters_lost.is_empty() {
+        Applier::new(new, Marks::load(new)?, Noted::default())
+            .and_then(|mut spare| letters_lost.into_iter().try_for_each(|n| spare.spare_dead(n)))?;
+    }
+    Ok(found)
 }
 
 fn copy_settings(old: &Connection, new: &Connection) -> Result<Survey, rusqlite::Error> {

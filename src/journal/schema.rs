@@ -4,8 +4,8 @@ use super::{JournalError, writer::store_error};
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 use std::{path::Path, time::Duration};
 
-/// The newest format this octoq reads and the one it writes.
-pub(super) const FORMAT: i64 = 1;
+/// The newest format this octoq reads and the one it writes: ARCHITECTURE.md tells what each brought.
+pub(super) const FORMAT: i64 = 2;
 /// Marks the file as octoq's ("octq"), for `file` and for ourselves.
 pub(super) const APPLICATION_ID: i64 = 0x6f63_7471;
 /// How long a statement waits for an operator's tool that holds the file.
@@ -109,6 +109,7 @@ pub(super) fn put_meta_text(
 /// What the store says about itself, before anything is believed of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Identity {
+    pub format: i64,
     pub store: u64,
     pub last_commit: u64,
     pub boot: String,
@@ -143,6 +144,7 @@ pub(super) fn identify(conn: &Connection, file: &Path) -> Result<Option<Identity
         .map_err(on_error)?;
     let boot = conn.query_row("SELECT value FROM meta WHERE key = 'boot'", [], |row| row.get(0));
     Ok(Some(Identity {
+        format: found,
         store: meta(conn, "store").map_err(on_error)?.unwrap_or_default().cast_unsigned(),
         last_commit: last_commit.cast_unsigned(),
         boot: boot.unwrap_or_default(),

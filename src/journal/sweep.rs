@@ -6,7 +6,7 @@
 
 use super::{
     apply::{Applier, is_history},
-    marks::{Marks, Scope},
+    marks::{Fate, Marks, Scope},
     row::SHARED,
 };
 use rusqlite::Connection;
@@ -34,13 +34,15 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
-    /// Begins a sweep for all marks of `applier`, which from now on notes what is referred to.
-    pub fn begin(applier: &mut Applier<'_>) -> Sweep {
+    /// Begins a sweep for all marks of `applier`, which from now on notes what is referred to. `all`:
+    /// every message without a place goes, not only those that a mark may have taken the last one from.
+    pub fn begin(applier: &mut Applier<'_>, all: bool) -> Sweep {
         applier.referenced = Some(FxHashSet::default());
         let marks = applier.marks.clone();
+        let through = marks.all().map(|mark| mark.through).max().unwrap_or_default();
         Sweep {
             rows: marks.all().map(|mark| mark.row).collect(),
-            through: marks.all().map(|mark| mark.through).max().unwrap_or_default(),
+            through: if all { u64::MAX } else { through },
             marks,
             stage: Stage::Refs,
             after: i64::MIN,
@@ -103,8 +105,17 @@ impl Sweep {
     }
 
     /// The marks may have learnt exceptions since the sweep began, so both are asked.
-    fn gone(&self, applier: &Applier<'_>, scope: Scope, number: u64) -> bool {
-        self.marks.cover(scope, number) && applier.marks.cover(scope, number)
+    fn gone(
+        &self,
+        applier: &Applier<'_>,
+        scope: Scope,
+        number: u64,
+    ) -> Result<bool, rusqlite::Error> {
+        Ok(match self.marks.fate(scope, number).min(applier.marks.fate(scope, number)) {
+            Fate::Stays => false,
+            Fate::StaysDead => !applier.is_dead(number)?,
+            Fate::Gone => true,
+        })
     }
 
     fn refs(
@@ -121,7 +132,7 @@ impl Sweep {
             .collect::<Result<_, _>>()?;
         let mut delete = conn.prepare_cached("DELETE FROM ref WHERE id = ?1")?;
         for &(entry, queue, message) in &rows {
-            if self.gone(applier, Scope::Queue(queue), entry.cast_unsigned()) {
+            if self.gone(applier, Scope::Queue(queue), entry.cast_unsigned())? {
                 delete.execute([entry])?;
                 applier.forget_notes(entry.cast_unsigned())?;
             } else if let Some(referenced) = &mut applier.referenced {
@@ -154,8 +165,8 @@ impl Sweep {
         for &(id, topic, queue, flags) in &rows {
             let message = id.cast_unsigned();
             let gone = match queue {
-                Some(queue) => self.gone(applier, Scope::Queue(queue), message),
-                None if is_history(flags) => self.gone(applier, Scope::Topic(topic), message),
+                Some(queue) => self.gone(applier, Scope::Queue(queue), message)?,
+                None if is_history(flags) => self.gone(applier, Scope::Topic(topic), message)?,
                 None => {
                     flags & SHARED != 0
                         && applier.referenced.as_ref().is_some_and(|seen| !seen.contains(&message))
@@ -184,7 +195,7 @@ impl Sweep {
             .collect::<Result<_, _>>()?;
         let mut delete = conn.prepare_cached("DELETE FROM dedup WHERE id = ?1")?;
         for &(id, topic) in &rows {
-            if self.marks.cover(Scope::Topic(topic), id.cast_unsigned()) {
+            if self.marks.cover(Scope::Topic(topic), id.cast_unsigned(), || false) {
                 delete.execute([id])?;
             }
         }

@@ -44,6 +44,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(super) enum Command {
     /// Write this.
     Submit(Submission),
+    /// Take the messages away that have no place.
+    Sweep,
     /// Move damaged rows aside.
     Quarantine(Vec<quarantine::Found>),
     /// Finish; answer when all is on the disk.
@@ -89,6 +91,7 @@ pub(super) fn run(start: Start, shared: &Arc<Shared>, commands: Receiver<Command
         reserved,
         level: Level::Sync,
         sweep: None,
+        sweep_all: false,
         commits_since_step: 0,
         unsynced_since: None,
         unmoved: true,
@@ -127,6 +130,8 @@ struct Writer<'a> {
     /// What SQLite's `synchronous` is set to.
     level: Level,
     sweep: Option<Sweep>,
+    /// The next sweep looks at every message.
+    sweep_all: bool,
     commits_since_step: u32,
     /// The oldest commit that is not synced yet was made then.
     unsynced_since: Option<Instant>,
@@ -200,6 +205,7 @@ impl Writer<'_> {
                     self.commit(&mut batch);
                     self.between_commits();
                 }
+                Command::Sweep => self.sweep_all = true,
                 Command::Quarantine(found) => self.quarantine(&found),
                 Command::Close(answer) => {
                     let outcome = self.finish();

@@ -32,7 +32,7 @@ impl Topic {
                 assert_eq!(peeked, (ends.0.map(|end| end.1), ends.1.map(|end| end.1)));
                 for (key, ready) in all {
                     let number = queue.number(ready, &self.shelf);
-                    assert!(number <= queue.highest && number > queue.purged_through);
+                    assert!(number <= queue.highest && number > queue.purged.through);
                     match ready {
                         Ready::Fresh(fresh) => {
                             let kept = self.shelf.get(fresh.slot).unwrap();
@@ -52,7 +52,7 @@ impl Topic {
                 }
             }
             for (held, entry) in &queue.entries {
-                if entry.is_purged(queue.purged_through) {
+                if queue.purged.took(entry) {
                     // Counted with its grave.
                     continue;
                 }
@@ -93,7 +93,7 @@ impl Topic {
         for queue in &self.queues {
             for (_, entry) in &queue.entries {
                 let waits = matches!(entry.state, State::InFlight | State::Delayed);
-                if waits && !entry.is_purged(queue.purged_through) {
+                if waits && !queue.purged.took(entry) {
                     assert!(next <= entry.due, "{next:?} is after {entry:?}");
                 }
             }

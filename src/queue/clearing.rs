@@ -13,52 +13,59 @@ pub struct Grave {
     queue: Option<u32>,
     lanes: Vec<Lane>,
     delayed: BTreeSet<(Timestamp, u32)>,
-    /// Of a dropped queue: its entries, and how far they are cleared away.
+    /// How many that were in flight are still among the queue's entries.
+    lent: u64,
+    /// Of a dropped queue: its entries.
     entries: Slab<Entry>,
+    /// How far the entries, these or those of the queue, have been looked at.
     next: usize,
 }
 
+/// What one look into a grave met.
+enum Dug {
+    /// A place: its slot and number.
+    Place(u32, u64),
+    /// An entry that is none of its own.
+    Other,
+}
+
 impl Topic {
-    /// Removes everything that waits, at once; the memory goes back with the next steps of time.
-    /// Deliveries in flight may be acked but do not come back otherwise; dead letters stay.
+    /// Removes everything that waits. Deliveries in flight may be acked but do not come back otherwise;
+    /// dead letters stay.
+    ///
+    /// Its cost does not depend on what is in the queue: the lists are taken out whole, what is in flight
+    /// is told by its number. The memory goes back with the next steps of time.
     ///
     /// Returns how many are gone.
     pub fn purge(&mut self, queue: u32, ledger: &mut Ledger) -> Result<u64, Refusal> {
-        let at = self.at(queue)?;
-        let queue = &mut self.queues[at];
-        let gone = queue.waiting().messages;
-        queue.totals.purged += gone;
-        let except = queue.spare();
-        let (lanes, delayed) = queue.take_waiting();
-        let (number, through) = (queue.definition.number, queue.purged_through);
-        ledger.note(|| Record::Purged { queue: number, through, except });
-        if gone > 0 {
-            let entries = Slab::new();
-            self.graves.push(Grave { queue: Some(number), lanes, delayed, entries, next: 0 });
-        }
-        Ok(gone)
+        self.empty(queue, false, ledger)
     }
 
     /// Removes everything that waits or is in flight; dead letters stay. Receipts are gone.
     ///
+    /// It costs what [`Topic::purge`] does. The steps of time that give the memory back look at every
+    /// entry of the queue, until they have met all that was in flight.
+    ///
     /// Returns how many are gone.
     pub fn clear(&mut self, queue: u32, ledger: &mut Ledger) -> Result<u64, Refusal> {
+        self.empty(queue, true, ledger)
+    }
+
+    fn empty(&mut self, queue: u32, with_lent: bool, ledger: &mut Ledger) -> Result<u64, Refusal> {
         let at = self.at(queue)?;
-        let in_flight = |entry: &Entry| entry.state == State::InFlight;
-        let entries = self.queues[at].entries.iter();
-        let held: Vec<u32> = match self.queues[at].tally(State::InFlight).messages {
-            0 => Vec::new(),
-            count => {
-                let held = entries.filter(|(_, entry)| in_flight(entry)).take(count as usize);
-                held.map(|(held, _)| held as u32).collect()
-            }
-        };
-        let gone = held.len() as u64;
-        for held in held {
-            self.remove_place(at, Ready::Held(held), ledger);
+        let queue = &mut self.queues[at];
+        let waiting = queue.waiting().messages;
+        let (lanes, delayed) = queue.take_waiting();
+        let lent = if with_lent { queue.take_lent() } else { 0 };
+        let gone = waiting + lent;
+        queue.totals.purged += gone;
+        let (number, through) = (queue.definition.number, queue.purged.through);
+        ledger.note(|| Record::Purged { queue: number, through });
+        if gone > 0 {
+            let entries = Slab::new();
+            self.graves.push(Grave { queue: Some(number), lanes, delayed, lent, entries, next: 0 });
         }
-        self.queues[at].totals.purged += gone;
-        Ok(gone + self.purge(queue, ledger)?)
+        Ok(gone)
     }
 
     /// Removes a queue with its messages; the memory goes back with the next steps of time. The
@@ -68,11 +75,11 @@ impl Topic {
         let gone = self.queues.remove(at);
         // What purges left is among its entries; but their lanes are in graves of their own.
         for grave in self.graves.iter_mut().filter(|grave| grave.queue == Some(queue)) {
-            (grave.queue, grave.delayed) = (None, BTreeSet::new());
+            (grave.queue, grave.delayed, grave.lent) = (None, BTreeSet::new(), 0);
         }
         let (lanes, entries) = (gone.lanes, gone.entries);
         let delayed = BTreeSet::new();
-        self.graves.push(Grave { queue: None, lanes, delayed, entries, next: 0 });
+        self.graves.push(Grave { queue: None, lanes, delayed, lent: 0, entries, next: 0 });
         self.look_at_policies();
         Ok(gone.definition)
     }
@@ -87,7 +94,11 @@ impl Topic {
                     return 0;
                 }
                 left -= 1;
-                let Some((slot, number)) = self.dig(&mut grave) else { break };
+                let (slot, number) = match self.dig(&mut grave) {
+                    None => break,
+                    Some(Dug::Other) => continue,
+                    Some(Dug::Place(slot, number)) => (slot, number),
+                };
                 // The store forgets the place by the record of the purge. It must be told of a
                 // message only if it is kept apart from its places, and nobody holds it any more.
                 let alone = |kept: &super::shelf::Kept| kept.refs == 1 && kept.number != number;
@@ -101,15 +112,17 @@ impl Topic {
         left
     }
 
-    /// One place out of a grave: its slot and number.
-    fn dig(&mut self, grave: &mut Grave) -> Option<(u32, u64)> {
+    /// One look into a grave; `None` when it is empty.
+    fn dig(&mut self, grave: &mut Grave) -> Option<Dug> {
         let at = grave.queue.and_then(|queue| self.at(queue).ok());
         while let Some(ready) = grave.lanes.iter_mut().find_map(Lane::pop_any) {
             match (ready, at) {
-                (Ready::Fresh(fresh), _) => return Some((fresh.slot, self.shelf.number(fresh))),
+                (Ready::Fresh(fresh), _) => {
+                    return Some(Dug::Place(fresh.slot, self.shelf.number(fresh)));
+                }
                 (Ready::Held(held), Some(at)) => {
                     if let Some(entry) = self.queues[at].forget(held) {
-                        return Some((entry.slot, entry.number));
+                        return Some(Dug::Place(entry.slot, entry.number));
                     }
                 }
                 // Of a dropped queue: among the entries.
@@ -118,16 +131,33 @@ impl Topic {
         }
         while let (Some((_, held)), Some(at)) = (grave.delayed.pop_first(), at) {
             if let Some(entry) = self.queues[at].forget(held) {
-                return Some((entry.slot, entry.number));
+                return Some(Dug::Place(entry.slot, entry.number));
             }
         }
-        while grave.next < grave.entries.capacity() {
-            grave.next += 1;
-            if let Some(entry) = grave.entries.try_remove(grave.next - 1) {
-                return Some((entry.slot, entry.number));
+        let looked_at = grave.next;
+        grave.next += 1;
+        if let (1.., Some(at)) = (grave.lent, at) {
+            let queue = &mut self.queues[at];
+            if looked_at >= queue.entries.capacity() {
+                return None;
             }
+            // What waited was in the lists, and is met there.
+            let purged = queue.purged;
+            let own = |entry: &Entry| entry.state == State::InFlight && purged.took(entry);
+            if !queue.entry(looked_at as u32).is_some_and(own) {
+                return Some(Dug::Other);
+            }
+            grave.lent -= 1;
+            let entry = queue.forget(looked_at as u32)?;
+            return Some(Dug::Place(entry.slot, entry.number));
         }
-        None
+        if looked_at >= grave.entries.capacity() {
+            return None;
+        }
+        Some(match grave.entries.try_remove(looked_at) {
+            Some(entry) => Dug::Place(entry.slot, entry.number),
+            None => Dug::Other,
+        })
     }
 }
 
@@ -145,10 +175,8 @@ impl Topic {
             grave.entries.iter().for_each(|(_, entry)| visit(entry.slot));
         }
         for queue in &self.queues {
-            let purged = queue.entries.iter().map(|(_, entry)| entry);
-            purged
-                .filter(|entry| entry.is_purged(queue.purged_through))
-                .for_each(|entry| visit(entry.slot));
+            let entries = queue.entries.iter().map(|(_, entry)| entry);
+            entries.filter(|entry| queue.purged.took(entry)).for_each(|entry| visit(entry.slot));
         }
         count
     }

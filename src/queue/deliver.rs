@@ -171,7 +171,6 @@ impl Topic {
                     state: State::InFlight,
                     lane: priority,
                     front,
-                    purged: false,
                     attempts: 1,
                     bytes,
                     number: number + u64::from(fresh.offset),
@@ -217,10 +216,12 @@ impl Topic {
         match reference {
             Reference::Receipt(receipt) => {
                 let at = self.at(receipt.queue).map_err(|_| Refusal::ReceiptGone)?;
-                let entry = self.queues[at].entry(receipt.slot).ok_or(Refusal::ReceiptGone)?;
+                let queue = &self.queues[at];
+                let entry = queue.entry(receipt.slot).ok_or(Refusal::ReceiptGone)?;
                 let good = entry.stamp == receipt.stamp
                     && entry.state == State::InFlight
-                    && entry.due > now;
+                    && entry.due > now
+                    && !queue.purged.took(entry);
                 if good { Ok((at, receipt.slot)) } else { Err(Refusal::ReceiptGone) }
             }
             Reference::Id { queue, id } | Reference::Anywhere { queue, id } => {
@@ -327,6 +328,9 @@ impl Topic {
         }
         let (at, held) = found?;
         self.queues[at].totals.nacked += u64::from(*nack != Nack::Unread);
+        if self.end_purged(at, held, ledger) {
+            return Ok(());
+        }
         match nack {
             Nack::Release { delay } => {
                 let until = now.after(delay.unwrap_or_default());
@@ -424,8 +428,23 @@ impl Topic {
     /// The deadline of a delivery passed.
     pub(super) fn miss(&mut self, now: Timestamp, at: usize, held: u32, ledger: &mut Ledger) {
         self.queues[at].totals.missed += 1;
+        if self.end_purged(at, held, ledger) {
+            return;
+        }
         let failed = Failed { now, reason: DeadReason::DeadlineMissed, error: None };
         self.fail(at, held, &failed, None, ledger);
+    }
+
+    /// A delivery that ended without an ack is gone if its queue was purged meanwhile: it neither comes
+    /// back nor dies.
+    fn end_purged(&mut self, at: usize, held: u32, ledger: &mut Ledger) -> bool {
+        let queue = &mut self.queues[at];
+        if !queue.is_purged(held) {
+            return false;
+        }
+        queue.totals.purged += 1;
+        self.remove_place(at, Ready::Held(held), ledger);
+        true
     }
 
     /// A delivery failed: back to its place after the backoff, or dead.
@@ -497,7 +516,7 @@ impl Topic {
         }
     }
 
-    /// Back to its place in line, now or later; gone when it was purged or has expired meanwhile.
+    /// Back to its place in line, now or later; gone when it has expired meanwhile.
     fn return_entry(
         &mut self,
         now: Timestamp,
@@ -511,10 +530,8 @@ impl Topic {
         let queue = &mut self.queues[at];
         let Some(entry) = queue.entry(held) else { return };
         let expired = self.shelf.get(entry.slot).is_none_or(|kept| kept.expires_at <= now);
-        if entry.purged || expired {
-            let total =
-                if entry.purged { &mut queue.totals.purged } else { &mut queue.totals.expired };
-            *total += 1;
+        if expired {
+            queue.totals.expired += 1;
             return self.remove_place(at, Ready::Held(held), ledger);
         }
         let waits = until > now;

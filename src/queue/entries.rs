@@ -29,8 +29,6 @@ pub struct Entry {
     pub lane: u8,
     /// It was published with `front`.
     pub front: bool,
-    /// The queue was purged while it was in flight: it does not come back.
-    pub purged: bool,
     /// Deliveries so far that count.
     pub attempts: u32,
     /// Length of the body.
@@ -92,10 +90,27 @@ impl Entry {
     pub fn letter(&self) -> Option<DeadLetter> {
         self.history.as_ref()?.letter.clone()
     }
+}
 
-    /// It is in none of the queue's counts: its queue was purged, and only its memory is left.
-    pub fn is_purged(&self, through: u64) -> bool {
-        self.number <= through && matches!(self.state, State::Ready | State::Delayed)
+/// How far purges went through a queue: every place had a number up to these, and every later one has a
+/// higher one. So a purge has to touch no entry.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Purged {
+    /// What waited is gone; what was in flight does not come back.
+    pub through: u64,
+    /// What was in flight is gone.
+    pub lent_through: u64,
+}
+
+impl Purged {
+    /// It is in none of the queue's counts: a purge took it, and only its memory is left.
+    #[inline]
+    pub fn took(self, entry: &Entry) -> bool {
+        match entry.state {
+            State::Ready | State::Delayed => entry.number <= self.through,
+            State::InFlight => entry.number <= self.lent_through,
+            State::Dead => false,
+        }
     }
 }
 
@@ -124,8 +139,8 @@ pub struct Queue {
     pub together: Option<(Timestamp, Key)>,
     /// The highest number of a place so far.
     pub highest: u64,
-    /// Places up to this number do not come back.
-    pub purged_through: u64,
+    /// Which places purges took.
+    pub purged: Purged,
     counts: [Tally; 4],
     /// What happened so far.
     pub totals: Totals,
@@ -185,7 +200,7 @@ impl Queue {
             next_death: 0,
             together: None,
             highest: 0,
-            purged_through: 0,
+            purged: Purged::default(),
             counts: [Tally::default(); 4],
             totals: Totals::default(),
             waits: Waits::default(),
@@ -201,9 +216,9 @@ impl Queue {
 
     /// Those that wait and have had all their deliveries: number of the place, and entry.
     pub fn exhausted(&self) -> impl Iterator<Item = (u64, u32)> {
-        let (limit, purged) = (self.limit(), self.purged_through);
+        let (limit, purged) = (self.limit(), self.purged);
         let waits = move |entry: &Entry| {
-            matches!(entry.state, State::Ready | State::Delayed) && !entry.is_purged(purged)
+            matches!(entry.state, State::Ready | State::Delayed) && !purged.took(entry)
         };
         let entries = self.entries.iter().filter(move |(_, entry)| {
             waits(entry) && limit.is_some_and(|limit| entry.attempts >= limit)
@@ -327,7 +342,6 @@ impl Queue {
             state: State::Ready,
             lane,
             front,
-            purged: false,
             attempts: 0,
             bytes,
             number,
@@ -401,7 +415,7 @@ impl Queue {
     #[inline]
     pub fn push_deadline(&mut self, deadline: Deadline) -> bool {
         while let Some(first) = self.deadlines.front()
-            && !is_open(&self.entries, first)
+            && !is_open(&self.entries, self.purged, first)
         {
             self.deadlines.pop_front();
         }
@@ -410,8 +424,8 @@ impl Queue {
         }
         let open = self.counts[State::InFlight as usize].messages as usize;
         if self.deadlines.len() > 2 * open + STALE_FREE {
-            let entries = &self.entries;
-            self.deadlines.retain(|deadline| is_open(entries, deadline));
+            let (entries, purged) = (&self.entries, self.purged);
+            self.deadlines.retain(|deadline| is_open(entries, purged, deadline));
             self.deadlines.shrink_to(2 * self.deadlines.len() + STALE_FREE);
         }
         self.deadlines.push_back(deadline);
@@ -473,13 +487,13 @@ impl Queue {
 
     /// The entry of a message, if it has one that was not purged. The first search builds an index.
     pub fn by_slot(&mut self, slot: u32) -> Option<u32> {
-        let (entries, purged) = (&self.entries, self.purged_through);
+        let (entries, purged) = (&self.entries, self.purged);
         let by_slot = self.by_slot.get_or_insert_with(|| {
-            let alive = entries.iter().filter(|(_, entry)| !entry.is_purged(purged));
+            let alive = entries.iter().filter(|(_, entry)| !purged.took(entry));
             alive.map(|(at, entry)| (entry.slot, at as u32)).collect()
         });
         let at = by_slot.get(&slot).copied()?;
-        entries.get(at as usize).filter(|entry| !entry.is_purged(purged)).map(|_| at)
+        entries.get(at as usize).filter(|entry| !purged.took(entry)).map(|_| at)
     }
 
     /// Where a message that was never handed out lies. Its place's number is its own or one of the
@@ -505,25 +519,24 @@ impl Queue {
         }
     }
 
-    /// Everything that waits is gone from the lists and the counts; returns what to clear away.
+    /// Everything that waits is gone from the lists and the counts; returns what to clear away. What is in
+    /// flight will not come back.
     pub fn take_waiting(&mut self) -> (Vec<Lane>, BTreeSet<(Timestamp, u32)>) {
-        self.purged_through = self.highest;
+        self.purged.through = self.highest;
         self.counts[State::Ready as usize] = Tally::default();
         self.counts[State::Delayed as usize] = Tally::default();
         (std::mem::take(&mut self.lanes), std::mem::take(&mut self.delayed))
     }
 
-    /// Lets deliveries in flight not come back. Returns the numbers of the places that a purge spares:
-    /// in flight or dead. It looks at no more entries than it must.
-    pub fn spare(&mut self) -> Vec<u64> {
-        let count = self.tally(State::InFlight).messages + self.tally(State::Dead).messages;
-        let spared = |entry: &Entry| matches!(entry.state, State::InFlight | State::Dead);
-        let found = self.entries.iter_mut().map(|(_, entry)| entry).filter(|entry| spared(entry));
-        let spare = |entry: &mut Entry| {
-            entry.purged |= entry.state == State::InFlight;
-            entry.number
-        };
-        found.take(count as usize).map(spare).collect()
+    /// Everything that is in flight is gone from the counts; returns how many there are to clear away.
+    pub fn take_lent(&mut self) -> u64 {
+        self.purged.lent_through = self.highest;
+        std::mem::take(&mut self.counts[State::InFlight as usize]).messages
+    }
+
+    /// It is out, and the queue was purged since: it does not come back.
+    pub fn is_purged(&self, at: u32) -> bool {
+        self.entry(at).is_some_and(|entry| entry.number <= self.purged.through)
     }
 
     /// Dead letters are in the order of their deaths, whatever the order they were added in.
@@ -551,7 +564,8 @@ impl Queue {
     /// for an old slot; a queue holds a message once.
     pub fn rename(&mut self, shelf: &Shelf, name: impl Fn(u32) -> Option<(u32, u64)>) {
         self.by_slot = None;
-        (self.highest, self.purged_through) = (0, 0);
+        // What was purged in flight has kept its number, and still does not come back.
+        self.highest = self.purged.through;
         let mut returned: Vec<BTreeMap<Key, u32>> = Vec::new();
         returned.resize_with(self.lanes.len(), BTreeMap::new);
         for (at, entry) in &mut self.entries {
@@ -580,8 +594,11 @@ impl Queue {
 
 /// The delivery is still out, and this is its deadline.
 #[inline]
-fn is_open(entries: &Slab<Entry>, deadline: &Deadline) -> bool {
+fn is_open(entries: &Slab<Entry>, purged: Purged, deadline: &Deadline) -> bool {
     entries.get(deadline.held as usize).is_some_and(|entry| {
-        entry.stamp == deadline.stamp && entry.state == State::InFlight && entry.due == deadline.due
+        entry.stamp == deadline.stamp
+            && entry.state == State::InFlight
+            && entry.due == deadline.due
+            && !purged.took(entry)
     })
 }

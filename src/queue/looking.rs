@@ -88,8 +88,8 @@ impl Topic {
                 dead.all(|(died, held)| add(u128::from(*died), Ready::Held(*held)))
             }
             State::Delayed | State::InFlight => {
-                let purged = queue.purged_through;
-                let listed = |entry: &Entry| entry.state == state && !entry.is_purged(purged);
+                let purged = queue.purged;
+                let listed = |entry: &Entry| entry.state == state && !purged.took(entry);
                 let first = usize::try_from(behind).unwrap_or(usize::MAX);
                 (first..queue.entries.capacity()).all(|held| match queue.entries.get(held) {
                     Some(entry) if listed(entry) => add(held as u128, Ready::Held(held as u32)),

@@ -164,7 +164,6 @@ impl Topic {
             state,
             lane,
             front,
-            purged: false,
             attempts: 0,
             bytes,
             number,
@@ -196,7 +195,6 @@ impl Topic {
             state: State::Ready,
             lane,
             front,
-            purged: false,
             attempts: 0,
             bytes,
             number: key.number(),
@@ -302,7 +300,7 @@ impl Topic {
     pub fn adopt(&mut self, now: Timestamp, arriving: Box<Leaving>) -> Result<(), Box<Leaving>> {
         let Ok(at) = self.at(arriving.to_queue) else { return Err(arriving) };
         let queue = &mut self.queues[at];
-        if arriving.to_entry <= queue.purged_through {
+        if arriving.to_entry <= queue.purged.through {
             // The queue was purged while it was on its way: it is gone in the store as well.
             queue.totals.moved_in += 1;
             queue.totals.purged += 1;
@@ -377,6 +375,17 @@ impl Topic {
             };
             let Some(kept) = self.shelf.get(slot) else { continue };
             let mut own = Carried { slot, number, kept: self.shelf.foreign(kept) };
+            if number <= queue.purged.through
+                && let Some(held) = held
+                && queue.entry(held).is_some_and(|entry| entry.state == State::InFlight)
+            {
+                // The store has forgotten its place, and it comes back to none.
+                if kept.refs > 1 {
+                    (own.kept.number, own.kept.places) = (number, 0);
+                }
+                messages.push(own);
+                continue;
+            }
             apart |= kept.refs > 1;
             if apart {
                 own.number = ledger.numbers(1);

@@ -146,9 +146,13 @@ impl Topic {
         ledger: &mut Ledger,
     ) -> bool {
         let Ok(at) = self.at(timer.queue) else { return false };
+        let purged = self.queues[at].purged;
         let good = |entry: &super::entries::Entry| {
             // A later deadline means that it was extended, and has a later timer.
-            entry.stamp == timer.stamp && entry.state == State::InFlight && entry.due <= when
+            entry.stamp == timer.stamp
+                && entry.state == State::InFlight
+                && entry.due <= when
+                && !purged.took(entry)
         };
         if !self.queues[at].entry(timer.at).is_some_and(good) {
             return false;

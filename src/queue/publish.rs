@@ -390,7 +390,6 @@ impl Topic {
                 state,
                 lane: priority,
                 front,
-                purged: false,
                 attempts,
                 bytes,
                 number: entry_number,

@@ -165,14 +165,13 @@ pub enum Record {
         /// It is still the only message with its topic and sequence number, in one queue.
         lone: bool,
     },
-    /// All places of a queue with numbers up to `through` are gone, except those listed.
+    /// All places of a queue with numbers up to `through` are gone, but for its dead letters. What was
+    /// in flight may be removed later all the same.
     Purged {
         /// The queue.
         queue: u32,
         /// The highest number of a place the queue has had.
         through: u64,
-        /// In flight at that time: may still be acked; do not come back otherwise.
-        except: Vec<u64>,
     },
     /// pubsub: the backlog is claimed up to this sequence number.
     Claimed {

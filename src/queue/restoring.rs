@@ -76,7 +76,6 @@ impl Topic {
                 state,
                 lane,
                 front,
-                purged: false,
                 attempts,
                 bytes,
                 number,

@@ -282,18 +282,39 @@ impl Topic {
         }
     }
 
-    /// The store found these messages damaged: they leave every queue.
-    pub fn quarantine(&mut self, numbers: &[u64]) {
+    /// The store found these messages damaged, or not at all: they leave every queue. But the store
+    /// may have let go of what is gone here, or was purged while it is in flight: a delivery of that
+    /// may still be acked.
+    ///
+    /// Returns how many should have been there.
+    pub fn quarantine(&mut self, mut numbers: Vec<u64>) -> usize {
+        numbers.sort_unstable();
         let mut off = Ledger::off(0);
-        let damaged = self.shelf.iter().filter(|(_, kept)| numbers.contains(&kept.number));
+        let missed = |kept: &Kept| numbers.binary_search(&kept.number).is_ok();
+        let damaged = self.shelf.iter().filter(|(_, kept)| missed(kept));
         let slots: Vec<u32> = damaged.map(|(slot, _)| slot).collect();
+        let mut lost = 0;
         for slot in slots {
-            for at in 0..self.queues.len() {
-                if let Some(place) = self.place_in(at, slot) {
-                    self.remove_place(at, place, &mut off);
-                    self.queues[at].totals.dropped += 1;
-                }
+            let places =
+                (0..self.queues.len()).filter_map(|at| Some((at, self.place_in(at, slot)?)));
+            let places: Vec<(usize, Ready)> = places.collect();
+            if places.iter().all(|(at, place)| self.is_forgotten(*at, *place)) {
+                continue;
+            }
+            lost += 1;
+            for (at, place) in places {
+                self.remove_place(at, place, &mut off);
+                self.queues[at].totals.dropped += 1;
             }
         }
+        lost
+    }
+
+    /// A place that the store need not have: it was purged while it was in flight.
+    fn is_forgotten(&self, at: usize, place: Ready) -> bool {
+        let Ready::Held(held) = place else { return false };
+        let queue = &self.queues[at];
+        let lent = queue.entry(held).is_some_and(|entry| entry.state == State::InFlight);
+        lent && queue.is_purged(held)
     }
 }

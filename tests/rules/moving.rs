@@ -1,7 +1,7 @@
 //! Messages and queues that change their place: transfer, purge, drop, detach and attach.
 
 use crate::*;
-use octoq::queue::{Detached, Selection, State};
+use octoq::queue::{Detached, Record, Selection, State};
 
 /// Another topic, number 2, without queues.
 fn second() -> Topic {
@@ -92,6 +92,92 @@ fn a_purge_spares_deliveries_until_they_end_and_dead_letters() {
     assert_eq!(subject.topic.len(), 1);
     let totals = subject.topic.totals(QUEUE).unwrap();
     assert_eq!((totals.purged, totals.acked), (4, 1));
+}
+
+#[test]
+fn a_purged_delivery_neither_dies_nor_comes_back_and_a_later_one_does() {
+    let policy = QueuePolicy { max_deliveries: 1, ..QueuePolicy::default() };
+    let mut subject = Subject::queue(policy);
+    subject.put(0, &["failed", "rejected", "missed", "unread", "extended"]);
+    let lent = subject.lend(0, 5);
+    subject.topic.purge(QUEUE, &mut subject.ledger).unwrap();
+    subject.put(0, &["new"]);
+    let new = subject.lend_one(0);
+    subject.ledger.records.clear();
+    subject.nack(1, &of(&lent[0]), &fail("broken")).unwrap();
+    subject.nack(1, &of(&lent[1]), &Nack::Dead { error: None }).unwrap();
+    subject.nack(1, &of(&lent[3]), &Nack::Unread).unwrap();
+    subject.topic.extend(at(1), &of(&lent[4]), ms(40_000)).unwrap();
+    subject.nack(1, &of(&new), &fail("broken")).unwrap();
+    assert_eq!(subject.counts(QUEUE), [0, 0, 2, 1]);
+    subject.advance(30_000);
+    assert_eq!(subject.counts(QUEUE), [0, 0, 1, 1]);
+    assert_eq!(subject.ack(30_001, &of(&lent[4])), Ok(()));
+    let totals = subject.topic.totals(QUEUE).unwrap();
+    assert_eq!((totals.purged, totals.acked, totals.died, totals.nacked), (4, 1, 1, 3));
+    let removed = |record: &&Record| matches!(record, Record::Removed { .. });
+    assert_eq!(subject.ledger.records.iter().filter(removed).count(), 5);
+    assert_eq!(subject.ledger.records.len(), 6, "and one death");
+}
+
+#[test]
+fn a_purge_and_a_clear_are_one_record_whatever_is_there() {
+    for clear in [false, true] {
+        let (mut subject, _) = filled(&["lent", "dead", "returned", "ready"]);
+        let lent = subject.lend(0, 3);
+        subject.nack(0, &of(&lent[1]), &Nack::Dead { error: None }).unwrap();
+        subject.nack(0, &of(&lent[2]), &RELEASE).unwrap();
+        let late = message("late", Extra { deliver_at: Some(at(900)), ..Extra::default() });
+        subject.topic.publish(at(0), Some(QUEUE), late, true, &mut subject.ledger).unwrap();
+        subject.ledger.records.clear();
+        let (topic, ledger) = (&mut subject.topic, &mut subject.ledger);
+        let gone = if clear { topic.clear(QUEUE, ledger) } else { topic.purge(QUEUE, ledger) };
+        assert_eq!(gone, Ok(3 + u64::from(clear)));
+        assert_eq!(ledger.records, [Record::Purged { queue: QUEUE, through: 5 }]);
+        assert_eq!(subject.counts(QUEUE), [0, 0, u64::from(!clear), 1]);
+        // Also before its memory is given back.
+        let id = &lent[0].message.id;
+        let there = subject.topic.find(QUEUE, id).map(|view| view.state);
+        let expected = if clear { Err(Refusal::MessageNotFound) } else { Ok(State::InFlight) };
+        assert_eq!(there, expected);
+        let again = subject.topic.clear(QUEUE, &mut subject.ledger);
+        assert_eq!(again, Ok(u64::from(!clear)));
+        assert_eq!(subject.ack(0, &of(&lent[0])), Err(Refusal::ReceiptGone));
+        subject.topic.extend(at(0), &of(&lent[0]), ms(1)).unwrap_err();
+        subject.put(0, &["new"]);
+        assert_eq!(bodies(&subject.lend(0, 9)), ["new"]);
+        subject.advance(60_000);
+        assert_eq!(subject.counts(QUEUE), [0, 1, 0, 1]);
+        assert_eq!(subject.topic.len(), 2);
+    }
+}
+
+#[test]
+fn a_purged_delivery_stays_purged_in_the_topic_its_queue_goes_to() {
+    for shared in [false, true] {
+        let queues = vec![QueuePolicy::default(); 1 + usize::from(shared)];
+        let mut subject = Subject::new(TopicPolicy::default(), queues);
+        subject.put(0, &["acked", "missed"]);
+        let lent = subject.lend(0, 2);
+        subject.topic.purge(QUEUE, &mut subject.ledger).unwrap();
+        subject.put(0, &["new"]);
+        let new = subject.lend_one(0);
+        subject.ledger.records.clear();
+        let mut target = second();
+        target.attach(at(0), detach(&mut subject, 0)).unwrap();
+        // Only what lives in the store can be told to move there.
+        let moved = |record: &&Record| matches!(record, Record::Moved { .. });
+        assert_eq!(subject.ledger.records.iter().filter(moved).count(), usize::from(shared));
+        target.ack(at(1), &of(&lent[0]), &mut subject.ledger).unwrap();
+        target.nack(at(1), &of(&new), &RELEASE, &mut subject.ledger).unwrap();
+        target.purge(7, &mut subject.ledger).unwrap_err();
+        while target.advance(at(60_000), 9, &mut subject.ledger).more {}
+        assert_eq!(seen(&target.peek(QUEUE, End::Front, 9).unwrap()), ["new"]);
+        assert_eq!(target.len(), 1);
+        if shared {
+            assert_eq!(subject.ready(OTHER), ["acked", "missed", "new"]);
+        }
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod basics;
 mod crash;
 mod damage;
 mod disk;
+mod formats;
 mod marks;
 
 use super::*;

@@ -23,7 +23,7 @@ impl Writer<'_> {
     /// When the next thing is to be done although nobody asked for it.
     pub(super) fn due(&self) -> Option<Instant> {
         let now = Instant::now();
-        let sweep = (self.sweep.is_some() || !self.applier.marks.is_empty()).then_some(now);
+        let sweep = self.has_to_sweep().then_some(now);
         let quiet = (self.unmoved || self.vacuum).then(|| now + QUIET);
         let probe = self.shared.full.load(Acquire).then_some(self.probe_at);
         let tidy = sweep.into_iter().chain(quiet).map(|due| due.max(self.retry_at));
@@ -36,7 +36,7 @@ impl Writer<'_> {
             self.sync_pending();
         } else if self.shared.full.load(Acquire) && self.probe_at <= Instant::now() {
             self.probe();
-        } else if self.sweep.is_some() || !self.applier.marks.is_empty() {
+        } else if self.has_to_sweep() {
             self.sweep_step();
         } else if self.unmoved {
             let _ = self.checkpoint();
@@ -59,14 +59,21 @@ impl Writer<'_> {
         }
     }
 
+    fn has_to_sweep(&self) -> bool {
+        self.sweep.is_some() || self.sweep_all || !self.applier.marks.is_empty()
+    }
+
     pub(super) fn sweep_step(&mut self) {
         self.commits_since_step = 0;
-        if self.applier.marks.is_empty() && self.sweep.is_none() {
+        if !self.has_to_sweep() {
             return;
         }
         let sweep = match &mut self.sweep {
             Some(sweep) => sweep,
-            None => self.sweep.insert(Sweep::begin(&mut self.applier)),
+            None => {
+                let all = std::mem::take(&mut self.sweep_all);
+                self.sweep.insert(Sweep::begin(&mut self.applier, all))
+            }
         };
         self.unmoved = true;
         self.vacuum = true;
@@ -150,16 +157,22 @@ impl Writer<'_> {
 
     pub(super) fn quarantine(&mut self, found: &[quarantine::Found]) {
         let moved = self.conn.execute_batch("BEGIN IMMEDIATE").and_then(|()| {
+            let letters = found.iter().filter(|(table, _)| *table == "dead");
+            for (_, entry) in letters {
+                self.applier.spare_dead(*entry)?;
+            }
             let moved = quarantine::move_aside(self.conn, found)?;
             self.conn.execute_batch("COMMIT")?;
             Ok(moved)
         });
         match moved {
             Ok(moved) => {
+                self.applier.committed();
                 self.shared.quarantined.fetch_add(moved, Relaxed);
             }
             Err(error) => {
                 let _ = self.conn.execute_batch("ROLLBACK");
+                self.applier.rolled_back();
                 log::error!("moving damaged rows aside: {error}");
             }
         }

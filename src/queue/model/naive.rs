@@ -568,6 +568,9 @@ impl Naive {
 
     pub fn nack(&mut self, now: Timestamp, place: &Place, nack: &Nack, next: &mut u64) -> Left {
         self.totals(place.queue).nacked += u64::from(*nack != Nack::Unread);
+        if self.end_purged(place) {
+            return Vec::new();
+        }
         match nack {
             Nack::Unread => {
                 self.give_back(now, place, now, Back::Unread, next);
@@ -586,6 +589,15 @@ impl Naive {
                 self.die(now, place, DeadReason::Rejected, next)
             }
         }
+    }
+
+    /// What was purged while it was out does not come back.
+    fn end_purged(&mut self, place: &Place) -> bool {
+        if place.purged {
+            self.remove(place);
+            self.totals(place.queue).purged += 1;
+        }
+        place.purged
     }
 
     fn note(&mut self, now: Timestamp, place: &Place, reason: DeadReason, error: Option<&str>) {
@@ -653,10 +665,7 @@ impl Naive {
         back: Back,
         next: &mut u64,
     ) {
-        if place.purged {
-            self.remove(place);
-            self.totals(place.queue).purged += 1;
-        } else if place.text.expires_at <= now {
+        if place.text.expires_at <= now {
             self.remove(place);
             self.totals(place.queue).expired += 1;
         } else {
@@ -813,9 +822,8 @@ impl Naive {
 
     /// Removes what waits and what is in flight.
     pub fn clear(&mut self, queue: u32) -> u64 {
-        let held = |p: &Place| p.queue == queue && p.state == State::InFlight;
         let before = self.places.len();
-        self.places.retain(|p| !held(p));
+        self.bury(|p| p.queue == queue && p.state == State::InFlight);
         let gone = (before - self.places.len()) as u64;
         self.totals(queue).purged += gone;
         gone + self.purge(queue)
@@ -859,6 +867,9 @@ impl Naive {
                     if let Some(place) = missed.cloned() {
                         ready = true;
                         self.totals(place.queue).missed += 1;
+                        if self.end_purged(&place) {
+                            continue;
+                        }
                         left.extend(self.fail(
                             now,
                             &place,
@@ -915,8 +926,15 @@ impl Naive {
         for (old, at) in numbers {
             if let Some(at) = at {
                 let number = own[at].text.number;
-                apart |= self.places.iter().any(|p| p.text.number == number);
+                let shared = self.places.iter().any(|p| p.text.number == number);
                 own[at].moved = true;
+                if own[at].purged {
+                    if shared {
+                        own[at].text.number = own[at].number;
+                    }
+                    continue;
+                }
+                apart |= shared;
             }
             if !apart {
                 continue;

@@ -214,8 +214,8 @@ fn op() -> impl Strategy<Value = Op> {
         12 => (0usize..8, nack()).prop_map(|(nth, nack)| Op::Nack { nth, nack }),
         4 => (0usize..8, 0u64..80).prop_map(|(nth, span)| Op::Extend { nth, span }),
         3 => (queue(), 0usize..8).prop_map(|(queue, nth)| Op::Delete { queue, nth }),
-        2 => queue().prop_map(|queue| Op::Purge { queue }),
-        1 => queue().prop_map(|queue| Op::Clear { queue }),
+        3 => queue().prop_map(|queue| Op::Purge { queue }),
+        2 => queue().prop_map(|queue| Op::Clear { queue }),
         6 => (queue(), oldest(), 0usize..8, prop::option::of(queue()))
             .prop_map(|(queue, oldest, nth, to)| Op::Redrive { queue, oldest, nth, to }),
         5 => (queue(), oldest(), 0usize..8, queue())
@@ -904,7 +904,8 @@ impl World {
 fn compare_queue(now: Timestamp, topic: &Topic, naive: &Naive, queue: &NaiveQueue) {
     let (number, retention_ms) = (queue.definition.number, queue.definition.policy.retention_ms);
     let of = |state| naive.of(number, state);
-    let back = of(State::InFlight).into_iter().filter(|place| place.text.expires_at > now);
+    let back = of(State::InFlight).into_iter().filter(|place| !place.purged);
+    let back = back.filter(|place| place.text.expires_at > now);
     let back =
         back.map(|place| Place { attempts: place.attempts - 1, state: State::Ready, ..place });
     let mut ready: Vec<Place> = of(State::Ready).into_iter().chain(back).collect();

@@ -87,10 +87,10 @@ impl Store {
                     self.messages.remove(&message);
                 }
             }
-            Record::Purged { queue, through, except } => {
-                let gone = |entry: u64, row: &Row| {
-                    row.queue == queue && entry <= through && !except.contains(&entry)
-                };
+            Record::Purged { queue, through } => {
+                let is_dead = |row: &Row| row.dead.as_ref().is_some_and(|letter| !letter.revived);
+                let gone =
+                    |entry: u64, row: &Row| row.queue == queue && entry <= through && !is_dead(row);
                 self.rows.retain(|entry, row| !gone(*entry, row));
             }
             Record::QueueDropped { queue } => self.rows.retain(|_, row| row.queue != queue),
