@@ -362,12 +362,17 @@ impl History {
             self.shrink_unclaimed(item.seq);
         }
         if gone {
-            // One stretch with what was gone before it, unless a message is kept between.
-            match self.lost.range_mut(..item.seq).next_back() {
-                Some((from, to)) if *to >= before && *from > before => *to = item.seq,
-                Some((_, to)) if before == 0 => *to = item.seq,
-                _ => drop(self.lost.insert(item.seq, item.seq)),
+            // One stretch with what was gone on either side of it, up to the messages that are kept.
+            let behind = self.items.get(at).map_or(u64::MAX, |next| next.seq);
+            let (mut first, mut last) = (item.seq, item.seq);
+            let next = |lost: &BTreeMap<u64, u64>| {
+                lost.range(before + 1..behind).next().map(|(from, to)| (*from, *to))
+            };
+            while let Some((from, to)) = next(&self.lost) {
+                self.lost.remove(&from);
+                (first, last) = (first.min(from), last.max(to));
             }
+            self.lost.insert(first, last);
         }
         let number = item.number;
         ledger.note(|| Record::Removed { entry: number, message: number, last: true });
@@ -735,5 +740,13 @@ impl History {
                 self.totals.dropped += 1;
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl History {
+    /// How many stretches are remembered as gone.
+    pub(super) fn stretches_lost(&self) -> usize {
+        self.lost.len()
     }
 }

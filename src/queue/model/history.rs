@@ -307,6 +307,17 @@ impl World {
             "all that is kept"
         );
         assert_eq!(history.resident_bytes(), history.kept().1);
+        let mut kept = self.items.iter().map(|item| item.seq).peekable();
+        let mut stretches = 0;
+        let mut joined = false;
+        for gone in &self.lost {
+            while kept.next_if(|kept| kept < gone).is_some() {
+                joined = false;
+            }
+            stretches += usize::from(!joined);
+            joined = true;
+        }
+        assert!(self.holes || history.stretches_lost() == stretches, "one between two messages");
         assert_eq!(history.last_seq(), self.last_seq);
         let ends =
             self.items.iter().map(|item| item.expires_at).min().filter(|at| *at < Timestamp::NEVER);
