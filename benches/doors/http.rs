@@ -1,7 +1,7 @@
 //! One JSON message per request on 32 keep-alive connections.
 
 use super::setup::Broker;
-use super::{RUN, reference, report};
+use super::{RUN, Target, reference, report};
 use std::{
     io::{Read, Write},
     net::TcpStream,
@@ -65,6 +65,6 @@ pub fn publish(broker: &Broker) {
         format!("{published:.0} req/s"),
         format!("empty handler {ceiling:.0}"),
         published / ceiling,
-        ">= 0.6",
+        Target::Ratio(">=", 0.6),
     );
 }

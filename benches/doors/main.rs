@@ -7,23 +7,22 @@
 
 #![allow(clippy::expect_used, reason = "a bench that cannot go on says why and ends")]
 
+mod cores;
 mod http;
 mod open;
 mod otq;
 mod push;
 mod reference;
 mod setup;
+mod turns;
 
 use std::time::Duration;
 
 fn main() {
     let mut arguments: Vec<String> =
         std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    if arguments.first().is_some_and(|word| word == reference::EMPTY_HTTP) {
-        return reference::serve_empty_http();
-    }
-    if arguments.first().is_some_and(|word| word == reference::ECHO) {
-        return reference::serve_echo();
+    if arguments.first().is_some_and(|word| word == reference::REFERENCE) {
+        return reference::serve(&arguments[1..]);
     }
     arguments.retain(|word| !word.starts_with("--"));
     let wanted = |name: &str| {
@@ -52,10 +51,34 @@ fn main() {
 /// How long each measurement runs.
 pub const RUN: Duration = Duration::from_secs(3);
 
-/// Prints one line: what, figure, reference, ratio, target.
-pub fn report(what: &str, figure: String, reference: String, ratio: f64, target: &str) {
+/// What was to be reached.
+pub enum Target {
+    /// The ratio to the reference.
+    Ratio(&'static str, f64),
+    /// So much of a unit or more; what was measured.
+    AtLeast(f64, &'static str, f64),
+    /// So much of a unit or less; what was measured.
+    AtMost(f64, &'static str, f64),
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Target::Ratio(sign, bound) => write!(f, "ratio {sign} {bound}"),
+            Target::AtLeast(bound, unit, got) => {
+                write!(f, ">= {bound} {unit} ({:.2} times that)", got / bound)
+            }
+            Target::AtMost(bound, unit, got) => {
+                write!(f, "<= {bound} {unit} ({:.2} times that)", got / bound)
+            }
+        }
+    }
+}
+
+/// Prints one line: what, figure, reference of the same run, their ratio, target.
+pub fn report(what: &str, figure: String, reference: String, ratio: f64, target: Target) {
     println!(
-        "{what:<44} {figure:>22}   reference {reference:>22}   ratio {ratio:>6.2}   target {target}"
+        "{what:<42} {figure:>22}   reference {reference:>36}   ratio {ratio:>5.2}   target {target}"
     );
 }
 

@@ -69,6 +69,11 @@ impl Broker {
         Broker { child, folder, otq, http }
     }
 
+    /// The number of its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills the process, without a chance to say anything.
     pub fn kill(&mut self) {
         self.child.kill().expect("kill");
@@ -143,9 +148,17 @@ pub struct Otq {
 }
 
 impl Otq {
+    /// What every answer ends with.
+    pub const END: &[u8] = b"ENDOFRESP\r\n";
+
     pub fn connect(address: &str) -> Otq {
         let stream = TcpStream::connect(address).expect("otq");
         stream.set_nodelay(true).expect("nodelay");
+        Otq::over(stream)
+    }
+
+    /// Over a connection that is there.
+    pub fn over(stream: TcpStream) -> Otq {
         Otq { stream, buffer: Vec::new(), chunk: vec![0; 256 << 10] }
     }
 
@@ -171,9 +184,9 @@ impl Otq {
     pub fn answers(&mut self, count: usize) -> usize {
         let (mut found, mut from) = (0, 0);
         loop {
-            while let Some(at) = memchr::memmem::find(&self.buffer[from..], b"ENDOFRESP\r\n") {
+            while let Some(at) = memchr::memmem::find(&self.buffer[from..], Self::END) {
                 found += 1;
-                from += at + 11;
+                from += at + Self::END.len();
             }
             if found >= count {
                 let length = self.buffer.len();
@@ -181,7 +194,7 @@ impl Otq {
                 return length;
             }
             // The end of an answer may be split.
-            from = from.max(self.buffer.len().saturating_sub(10));
+            from = from.max(self.buffer.len().saturating_sub(Self::END.len() - 1));
             self.fill();
         }
     }
