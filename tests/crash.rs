@@ -3,6 +3,7 @@
 //! What was confirmed on a sync topic must be there or acknowledged, once, and what was
 //! acknowledged must not come back. A request that was in flight at a kill may go either way.
 //! `OCTOQ_CRASH_SEED` repeats the random choices of a run; the timing of the machine differs.
+//! `OCTOQ_TEST_BINARY` names the binary to kill: `tests/run` plays this on the release build, too.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -15,6 +16,7 @@ use std::{
     collections::HashSet,
     io,
     net::SocketAddr,
+    path::Path,
     process::Stdio,
     thread,
     time::{Duration, Instant, SystemTime},
@@ -294,7 +296,7 @@ fn what_was_confirmed_survives_every_kill() {
         || SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64,
         |seed| seed.parse().expect("OCTOQ_CRASH_SEED is a number"),
     );
-    println!("seed {seed}");
+    println!("killing {}, seed {seed}", Path::new(&process::binary()).display());
     let mut random = Random(seed);
     let folder = tempfile::tempdir().unwrap();
 

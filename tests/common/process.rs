@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses what it needs")]
 
 use std::{
+    ffi::OsString,
     fs::File,
     io::{self, BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
@@ -14,9 +15,15 @@ use std::{
 /// Nothing takes longer in a healthy test.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The binary that is tested: the one built with the test, or what `OCTOQ_TEST_BINARY` names, an
+/// absolute path.
+pub fn binary() -> OsString {
+    std::env::var_os("OCTOQ_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_octoq").into())
+}
+
 /// The binary, ready for arguments, in a folder where nothing else is configured.
 pub fn octoq(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_octoq"));
+    let mut command = Command::new(binary());
     command.current_dir(folder).env("RUST_LOG", "info").stdin(Stdio::null());
     command
 }
