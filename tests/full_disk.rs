@@ -35,6 +35,8 @@ const MESSAGES_MAX: usize = 4_000;
 /// Room left on the disk when the broker starts without its reserve: less than the reserve, and
 /// much less than it publishes when nothing keeps it from that.
 const LEFT_BYTES: u64 = 6 << 20;
+/// Room with which a start and acks must do, as the refusal of a start says.
+const START_BYTES: u64 = 1 << 20;
 /// Publishes tried then; they would fit several times over if they were taken.
 const REFUSALS: usize = 100;
 /// Times that messages are taken from the full broker.
@@ -345,4 +347,32 @@ fn a_broker_that_starts_without_its_reserve_refuses_publishes_at_once_and_takes_
     let broker = start(folder.path(), &disk);
     drain(&mut Clients::of(&broker), &mut known);
     broker.stop();
+}
+
+#[test]
+fn a_broker_that_finds_no_room_at_all_says_where_it_needs_some_and_starts_with_little() {
+    let Some(disk) = Disk::mount() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut known = Known::default();
+    let (mut broker, clients) = fill_up(folder.path(), &disk, &mut known);
+    drop(clients);
+    // It gives back its log; whether it could note that it was stopped does not matter here.
+    broker.signal("TERM");
+    process::wait(&mut broker.child);
+    let more = disk.leave(0);
+
+    let store = format!("store.path={}", disk.path().join("store").display());
+    let ended = process::run(&mut process::serve(folder.path(), &[&store]), "");
+    assert!(!ended.status.success(), "{ended:?}");
+    let path = disk.path().join("store");
+    let says = format!("the store {} cannot be opened: free at least 1 MiB there", path.display());
+    assert!(ended.err.contains(&says), "{ended:?}");
+
+    let filled = File::options().write(true).open(&more).unwrap();
+    filled.set_len(filled.metadata().unwrap().len() - START_BYTES).unwrap();
+    let broker = start(folder.path(), &disk);
+    let mut clients = Clients::of(&broker);
+    assert!(!clients.post(&mut known) && !clients.put(&mut known), "there is no room");
+    drain(&mut clients, &mut known);
+    broker.kill();
 }

@@ -6,7 +6,12 @@
 mod process;
 
 use process::{Ended, Http, Otq, Process, octoq, run, serve};
-use std::{io::Read as _, path::Path};
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::Path,
+    process::Stdio,
+};
 
 #[track_caller]
 fn expect_refusal(ended: &Ended, says: &[&str]) {
@@ -243,4 +248,28 @@ fn wrong_arguments_and_settings_are_usage_errors() {
     );
     let help = run(octoq(folder.path()).arg("--help"), "");
     assert!(help.status.success() && help.out.contains("serve"), "{help:?}");
+}
+
+#[test]
+fn what_is_no_http_leaves_nothing_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = serve(folder.path(), &[]);
+    // The log as it is without a wish.
+    let child =
+        command.env_remove("RUST_LOG").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let door = out.find_map(|line| Some(line.strip_prefix("http http://")?.to_owned())).unwrap();
+    for _ in 0..3 {
+        let mut stranger = TcpStream::connect(&door).unwrap();
+        stranger.write_all(b"\x00\x01 nothing of HTTP\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stranger.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    }
+    child.kill().unwrap();
+    let mut log = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    child.wait().unwrap();
+    assert!(log.contains("octoq") && !log.contains("ERROR"), "{log}");
 }

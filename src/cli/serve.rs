@@ -33,6 +33,8 @@ impl ServeArgs {
 pub fn run(arguments: ServeArgs) -> ExitCode {
     let asked = environment::log_level().unwrap_or("info");
     let level = if arguments.okq.debug() { "debug" } else { asked };
+    // What strangers send that is not HTTP is no error of the broker, and must not fill its log.
+    let level = if level == "debug" { level.into() } else { format!("{level},actix_http=off") };
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).init();
     for note in environment::fastqueue().1 {
         log::info!("{note}");

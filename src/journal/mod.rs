@@ -76,6 +76,15 @@ pub enum JournalError {
     /// No room on the disk. Acks are still taken.
     #[error("the disk is full")]
     DiskFull,
+    /// Not even room to begin, and no reserve that could be given up.
+    #[error(
+        "the disk is full and the store {path} cannot be opened: free at least 1 MiB there; with \
+         that much messages are given out and acked, and publishes wait for more"
+    )]
+    NoRoom {
+        /// The store's folder.
+        path: PathBuf,
+    },
     /// The writer has as much to do as it may.
     #[error("the store is busy")]
     Busy,
@@ -91,8 +100,10 @@ pub enum JournalError {
         pid: String,
     },
     /// Written by a newer octoq.
-    #[error("store format {found} is newer than {known}, the newest this octoq knows")]
+    #[error("{file}: store format {found} is newer than {known}, the newest this octoq knows")]
     TooNew {
+        /// Which file.
+        file: PathBuf,
         /// In the file.
         found: i64,
         /// Here.
@@ -222,16 +233,20 @@ impl std::fmt::Debug for Journal {
 impl Journal {
     /// Locks, opens (or makes) the store and starts its writer and reader threads.
     ///
-    /// Errors: `Locked`, `TooNew`, `Damaged` when something confirmed is missing, `DiskFull`, `Io`.
+    /// Errors: `Locked`, `TooNew`, `Damaged` when something confirmed is missing, `NoRoom`, `Io`.
     pub fn open(settings: JournalSettings) -> Result<(Journal, Catalog), JournalError> {
         Journal::open_in(settings, &open::boot_id())
     }
 
     fn open_in(settings: JournalSettings, boot: &str) -> Result<(Journal, Catalog), JournalError> {
-        let opened = open::open(&settings, boot)?;
+        let no_room = |error| match error {
+            JournalError::DiskFull => JournalError::NoRoom { path: settings.path.clone() },
+            error => error,
+        };
+        let opened = open::open(&settings, boot).map_err(no_room)?;
         let database = folder::database(&settings.path);
         let reading = schema::connect_readonly(&database, settings.cache_bytes / 8)
-            .map_err(|error| store_error(&error))?;
+            .map_err(|error| no_room(store_error(&error)))?;
         let (commands, receiver) = sync_channel(settings.queue_max.max(1));
         let (questions, asked) = sync_channel(FETCHES_MAX);
         let shared = Arc::new(Shared {

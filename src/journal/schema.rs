@@ -134,7 +134,7 @@ pub(super) fn identify(conn: &Connection, file: &Path) -> Result<Option<Identity
     }
     let found = meta(conn, "format").map_err(on_error)?.unwrap_or_default();
     if found > FORMAT {
-        return Err(JournalError::TooNew { found, known: FORMAT });
+        return Err(JournalError::TooNew { file: file.to_owned(), found, known: FORMAT });
     }
     if found < 1 {
         return Err(damaged(format!("format {found} was never one of octoq")));

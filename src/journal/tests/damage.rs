@@ -326,8 +326,9 @@ fn a_newer_format_and_a_foreign_file_are_refused() {
     conn.execute("UPDATE meta SET value = 99 WHERE key = 'format'", []).unwrap();
     drop(conn);
     let refused = Journal::open(settings(at.path())).err();
-    assert_eq!(refused, Some(JournalError::TooNew { found: 99, known: schema::FORMAT }));
-    let too_new = JournalError::TooNew { found: 99, known: schema::FORMAT };
+    let file = super::folder::database(at.path());
+    let too_new = JournalError::TooNew { file, found: 99, known: schema::FORMAT };
+    assert_eq!(refused, Some(too_new.clone()));
     assert_eq!(check(at.path()), Err(too_new.clone()));
     // Nothing is written to it, and nothing made of it.
     let all = || {
