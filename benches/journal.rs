@@ -142,7 +142,7 @@ impl Stream {
                 visible_at: Timestamp(1_700_000_000_000 + number as i64),
                 expires_at: Timestamp::NEVER,
                 extra: None,
-                body: self.body.clone(),
+                body: self.body.clone().into(),
                 place: Place::Queue(1 + (number % 100) as u32),
             })
         }));

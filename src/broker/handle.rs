@@ -519,6 +519,7 @@ impl TopicHandle {
             Op::ReadAfter { want: Want::Oldest(max), .. } => (Rights::READ, *max),
             Op::ReadAfter { want: Want::Newest, .. } => (Rights::READ, 1),
             Op::Ack(named) => (Rights::READ, named.len()),
+            Op::AckIds { ids, .. } => (Rights::READ, ids.len()),
             Op::Nack(named) => (Rights::READ, named.len()),
             Op::Extend(named) => (Rights::READ, named.len()),
             Op::Delete { ids, .. } => (Rights::CLEAR, ids.len()),

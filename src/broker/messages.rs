@@ -64,6 +64,14 @@ pub enum Op {
     },
     /// Ends deliveries. Reply: [`Reply::Done`].
     Ack(Vec<Named>),
+    /// Ends messages for good, whatever their state, by their ids as clients say them. Reply:
+    /// [`Reply::Done`].
+    AckIds {
+        /// In which queue.
+        queue: Option<QueueName>,
+        /// Which.
+        ids: IdList,
+    },
     /// Gives deliveries back. Reply: [`Reply::Done`].
     Nack(Vec<(Named, Nack)>),
     /// Moves deadlines. Reply: [`Reply::Extended`].

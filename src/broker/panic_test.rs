@@ -36,7 +36,7 @@ impl Engine for Fragile {
         messages: Vec<NewMessage>,
         listeners: bool,
     ) -> Answer<Each<Placed>> {
-        let poisoned = messages.iter().any(|message| &message.body[..] == POISON);
+        let poisoned = messages.iter().any(|message| message.body.body() == POISON);
         let answer = self.0.publish(now, to, messages, listeners);
         assert!(!poisoned, "poison");
         answer
@@ -48,6 +48,7 @@ impl Engine for Fragile {
         fn settle(&mut self, now: Timestamp);
         fn receive(&mut self, now: Timestamp, queue: u32, request: Receive) -> Answer<Whole<Vec<Delivery>>>;
         fn ack(&mut self, now: Timestamp, references: Vec<Reference>) -> Answer<Each<()>>;
+        fn ack_ids(&mut self, now: Timestamp, queue: u32, ids: &IdList) -> Answer<Each<()>>;
         fn nack(&mut self, now: Timestamp, references: Vec<(Reference, Nack)>) -> Answer<Each<()>>;
         fn extend(&mut self, now: Timestamp, references: Vec<(Reference, Duration)>) -> Answer<Each<Timestamp>>;
         fn delete(&mut self, now: Timestamp, queue: u32, ids: Vec<MessageId>) -> Answer<Each<()>>;

@@ -292,7 +292,9 @@ impl Handler<Departed> for Registry {
                     self.parked.entry(queue).or_default().push(message);
                 }
                 Some(known) => by_topic.entry(known.definition.topic).or_default().push(message),
-                None => log::warn!("message {} left for a queue that is gone", message.message.id),
+                None => {
+                    log::warn!("message {} left for a queue that is gone", message.message.id())
+                }
             }
         }
         for (topic, leaving) in by_topic {

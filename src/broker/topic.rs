@@ -336,6 +336,13 @@ impl TopicActor {
                 let references = references.into_iter().map(|(reference, ())| reference).collect();
                 Outcome::each(engine.ack(now, references), places)
             }
+            Op::AckIds { queue, ids } => {
+                let queue = self.queue(engine, queue.as_ref())?;
+                Outcome::of(engine.ack_ids(now, queue, &ids), |results| {
+                    let results = results.into_iter();
+                    Reply::Done(results.map(|result| result.map_err(BrokerError::from)).collect())
+                })
+            }
             Op::Nack(named) => {
                 self.ready = true;
                 let (references, places) = self.references(engine, named, |item| item);

@@ -124,7 +124,7 @@ impl<'a> Subject<'a> {
     }
 
     fn with(&self, body: &str, extra: Extra) -> NewMessage {
-        NewMessage { body: Bytes::copy_from_slice(body.as_bytes()), extra: Some(Arc::new(extra)) }
+        NewMessage::new(Bytes::copy_from_slice(body.as_bytes()), extra)
     }
 
     #[track_caller]
@@ -209,7 +209,7 @@ fn gone<T>() -> Result<T, EngineError> {
 /// Runs every case at every level.
 pub fn all(mut make: impl FnMut() -> Box<dyn Bench>) {
     type Case = fn(&mut Subject<'_>);
-    let broker: [(&str, Case); 19] = [
+    let broker: [(&str, Case); 20] = [
         ("a message is received, acked, and then gone", acked_is_gone),
         ("what is taken is gone at once", taken_is_gone),
         ("messages come in order, highest priority first", order),
@@ -217,6 +217,7 @@ pub fn all(mut make: impl FnMut() -> Box<dyn Bench>) {
         ("a missed deadline gives back, the last one kills", deadlines),
         ("a receipt is good once and until its deadline", receipts),
         ("an extended deadline is later", extended),
+        ("an id as a client says it acks in any state", acked_by_id),
         ("delayed messages wait, expired ones are gone", delayed),
         ("every queue has its own copy, by filter", fan_out),
         ("a dedup key stores once", dedup),
@@ -236,12 +237,13 @@ pub fn all(mut make: impl FnMut() -> Box<dyn Bench>) {
         ("a reader reads what came after it, of one number for all topics", read_after),
         ("a position of another epoch is told the gap", other_epoch),
     ];
-    let durable: [(&str, Case); 4] = [
+    let durable: [(&str, Case); 5] = [
         ("what was cleared stays cleared, with its own place for what came back", cleared_survives),
         (
             "copies keep their ends and where they came from, moved ones get new ends",
             copies_survive,
         ),
+        ("ids that publishers chose survive and are taken", own_ids_survive),
         ("confirmed messages and acks survive", |subject| survives(subject, false)),
         ("confirmed messages and acks survive a kill", |subject| survives(subject, true)),
     ];
@@ -448,12 +450,48 @@ fn acked_is_gone(subject: &mut Subject<'_>) {
     assert_eq!(placed.iter().map(|placed| placed.seq).collect::<Vec<_>>(), [1, 2]);
     let got = subject.receive(10);
     assert_eq!(texts(&got), ["a", "b"]);
-    assert_eq!(got[0].message.id, placed[0].id);
+    assert_eq!(Some(got[0].message.id()), placed[0].id);
     assert_eq!((got[0].attempt, got[0].deadline), (1, subject.now.after(ms(1000))));
     assert_eq!(subject.ack(&got), [Ok(()), Ok(())]);
     assert_eq!(subject.counts(QUEUE), Counts::default());
     subject.pass(2000);
     assert!(subject.take().is_empty());
+}
+
+fn ack_ids(subject: &mut Subject<'_>, ids: &[&[u8]]) -> Each<()> {
+    let mut list = IdList::default();
+    ids.iter().for_each(|id| list.push(id));
+    let now = subject.now;
+    let answer = subject.engine().ack_ids(now, QUEUE, &list);
+    subject.wait(answer)
+}
+
+fn acked_by_id(subject: &mut Subject<'_>) {
+    let messages = vec![NewMessage::with_id(b"lent", b"a"), NewMessage::with_id(b"ready", b"b")];
+    let placed = subject.publish_all(messages);
+    assert!(placed.iter().flatten().all(|placed| placed.id.is_none()), "those they came with");
+    let made = subject.publish(&["c"]).remove(0).id.unwrap().to_string();
+    assert_eq!(texts(&subject.receive(1)), ["a"]);
+    let gone = || Err(Refusal::MessageNotFound.into());
+    let ids = [&b"ready"[..], b"ready", b"unknown", b"lent", made.as_bytes()];
+    assert_eq!(ack_ids(subject, &ids), [Ok(()), gone(), gone(), Ok(()), Ok(())]);
+    assert_eq!(subject.counts(QUEUE), Counts::default());
+}
+
+fn own_ids_survive(subject: &mut Subject<'_>) {
+    let named = |id: &'static str| NewMessage::with_id(id.as_bytes(), id.to_uppercase().as_bytes());
+    for placed in subject.publish_all(vec![named("a"), named("b"), named("c")]) {
+        placed.unwrap();
+    }
+    assert_eq!(ack_ids(subject, &[b"b"]), [Ok(())]);
+    subject.restart(true);
+    let got = subject.receive(9);
+    assert_eq!(texts(&got), ["A", "C"]);
+    let ids: Vec<_> = got.iter().map(|delivery| delivery.message.own_id()).collect();
+    assert_eq!(ids, [Some(&b"a"[..]), Some(b"c")]);
+    let again = subject.publish_all(vec![named("a"), named("b")]);
+    assert_eq!(again[0].as_ref().err(), Some(&Refusal::DuplicateId.into()));
+    assert!(again[1].is_ok(), "it was acked");
 }
 
 fn taken_is_gone(subject: &mut Subject<'_>) {
@@ -525,7 +563,8 @@ fn extended(subject: &mut Subject<'_>) {
     assert_eq!(subject.wait(answer), [Ok(now.after(ms(5000)))]);
     subject.pass(4000);
     assert_eq!(subject.counts(QUEUE).in_flight, 1);
-    let (now, by_id) = (subject.now, Reference::Id { queue: QUEUE, id: placed[0].id.clone() });
+    let (now, by_id) =
+        (subject.now, Reference::Id { queue: QUEUE, id: placed[0].id.clone().unwrap() });
     let answer = subject.engine().ack(now, vec![by_id]);
     assert_eq!(subject.wait(answer), [Ok(())], "by id, too");
 }
@@ -716,10 +755,10 @@ fn looks(subject: &mut Subject<'_>) {
     let answer = subject.engine().list(QUEUE, State::Ready, page.next, 2);
     let rest = subject.wait(answer).unwrap();
     assert_eq!((page.views.len(), rest.views[0].message.body(), rest.next), (2, &b"c"[..], None));
-    let answer = subject.engine().find(QUEUE, placed[1].id.clone());
+    let answer = subject.engine().find(QUEUE, placed[1].id.clone().unwrap());
     assert_eq!(subject.wait(answer).unwrap().message.body(), b"b");
     let now = subject.now;
-    let answer = subject.engine().delete(now, QUEUE, vec![placed[1].id.clone()]);
+    let answer = subject.engine().delete(now, QUEUE, vec![placed[1].id.clone().unwrap()]);
     assert_eq!(subject.wait(answer), [Ok(())]);
     assert_eq!(subject.take(), ["a", "c"]);
 }
@@ -797,7 +836,7 @@ fn survives(subject: &mut Subject<'_>, killed: bool) {
     let again = subject.receive(10);
     assert_eq!(texts(&again), ["own", "lent", "failed", "plain"]);
     assert_eq!(again.iter().map(|delivery| delivery.attempt).collect::<Vec<_>>(), [1, 1, 2, 1]);
-    assert_eq!(again[3].message.id, placed[6].as_ref().unwrap().id, "ids stay");
+    assert_eq!(Some(again[3].message.id()), placed[6].as_ref().unwrap().id, "ids stay");
     let counts = subject.counts(QUEUE);
     assert_eq!((counts.dead, counts.delayed), (1, 1));
     let others = texts(&subject.receive_from(OTHER, 10, true));

@@ -422,7 +422,7 @@ impl LocalEngine {
         }
         let complete = |message: &mut Message| {
             if message.body.is_none() {
-                message.body = found.get(&message.number).cloned();
+                message.body = found.get(&message.number).cloned().map(Content::from);
             }
             message.body.is_some()
         };
@@ -858,6 +858,18 @@ impl Engine for LocalEngine {
         self.each_after_all(results)
     }
 
+    fn ack_ids(&mut self, now: Timestamp, queue: u32, ids: &IdList) -> Answer<Each<()>> {
+        let results = match &mut self.rules {
+            Rules::Broker(topic) => ids
+                .iter()
+                .map(|id| topic.ack_id(now, queue, id, &mut self.ledger).map_err(EngineError::from))
+                .collect(),
+            Rules::Pubsub(_) => ids.iter().map(|_| Err(Refusal::WrongKind.into())).collect(),
+        };
+        self.account();
+        self.each_after_all(results)
+    }
+
     fn nack(&mut self, now: Timestamp, references: Vec<(Reference, Nack)>) -> Answer<Each<()>> {
         self.refill(references.len() * 2);
         let ledger = &mut self.ledger;
@@ -1283,7 +1295,7 @@ impl Engine for LocalEngine {
             if let Err(lost) = topic.adopt(now, Box::new(leaving)) {
                 log::warn!(
                     "topic {name}: message {} arrived for a queue that is gone",
-                    lost.message.id
+                    lost.message.id()
                 );
             }
         }

@@ -114,6 +114,9 @@ pub trait Engine: Send {
     /// Ends deliveries (or, by id, messages in flight; or messages in any state) for good.
     fn ack(&mut self, now: Timestamp, references: Vec<Reference>) -> Answer<Each<()>>;
 
+    /// Ends messages of a queue for good, whatever their state, by their ids as clients say them.
+    fn ack_ids(&mut self, now: Timestamp, queue: u32, ids: &IdList) -> Answer<Each<()>>;
+
     /// Gives deliveries back. To the front of a queue, the one that was handed out last goes first, so
     /// that a batch keeps its order.
     fn nack(&mut self, now: Timestamp, references: Vec<(Reference, Nack)>) -> Answer<Each<()>>;

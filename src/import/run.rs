@@ -179,7 +179,7 @@ fn message(item: &Item, plan: &Plan) -> Option<NewMessage> {
         past: Some(Box::new(past)),
         ..Extra::default()
     };
-    Some(NewMessage { body: item.body.clone(), extra: Some(Arc::new(extra)) })
+    Some(NewMessage { body: item.body.clone().into(), extra: Some(Arc::new(extra)) })
 }
 
 /// Where the topics and queues of a plan are in octoq.

@@ -3,12 +3,15 @@
 use super::{
     marks::{Mark, Marks, Scope},
     restore::read_dead,
-    row::{HISTORY, LONE, MESSAGE_COLUMNS, MessageRow, SHARED, STAMPED, crc_of},
+    row::{HISTORY, LONE, MESSAGE_COLUMNS, MessageRow, SHARED, STAMPED, Said, crc_of},
 };
 use crate::queue::{
     DeadLetter, Failure, Place, QueueDefinition, Record, Stored, Times, Timestamp, TopicDefinition,
 };
-use rusqlite::{Connection, OptionalExtension, Statement};
+use rusqlite::{
+    Connection, OptionalExtension, Statement,
+    types::{ToSqlOutput, Value},
+};
 use rustc_hash::FxHashSet;
 
 /// Entries remembered as having an `attempt` or `dead` row; above it every removal looks.
@@ -306,7 +309,7 @@ impl<'c> Applier<'c> {
         put.raw_bind_parameter(6, row.published)?;
         put.raw_bind_parameter(7, row.visible_column())?;
         put.raw_bind_parameter(8, row.expires_column())?;
-        put.raw_bind_parameter(9, row.extra)?;
+        put.raw_bind_parameter(9, ToSqlOutput::Borrowed(row.extra.value()))?;
         put.raw_bind_parameter(10, row.body)?;
         put.raw_bind_parameter(11, row.crc())?;
         put.raw_execute().map(drop)
@@ -437,18 +440,17 @@ impl<'c> Applier<'c> {
             conn.prepare_cached(&format!("SELECT {MESSAGE_COLUMNS} FROM msg WHERE id = ?1"))?;
         let owned = read
             .query_row([sql(message)], |row| {
-                Ok(MessageRow::read(row).map(|m| {
-                    (
-                        m.extra.map(str::to_owned),
-                        m.body.to_vec(),
-                        MessageRow { extra: None, body: &[], ..m },
-                    )
+                Ok(MessageRow::read(row).and_then(|m| {
+                    let extra = Value::try_from(m.extra.value()).ok()?;
+                    let head = MessageRow { extra: Said::Nothing, body: &[], ..m };
+                    Some((extra, m.body.to_vec(), head))
                 }))
             })
             .optional()?
             .flatten();
         let Some((extra, body, head)) = owned else { return Ok(false) };
-        edit(self, &MessageRow { extra: extra.as_deref(), body: &body, ..head })?;
+        let Some(extra) = Said::read((&extra).into()) else { return Ok(false) };
+        edit(self, &MessageRow { extra, body: &body, ..head })?;
         Ok(true)
     }
 

@@ -8,11 +8,11 @@ use super::{
     marks::{Marks, Scope},
     quarantine::Found,
     row::{
-        CLAIMED, LONE, MESSAGE_COLUMNS, MessageRow, SHARED, STAMPED, blob, crc_holds, crc_of,
+        CLAIMED, LONE, MESSAGE_COLUMNS, MessageRow, SHARED, STAMPED, Said, blob, crc_holds, crc_of,
         integer, text,
     },
 };
-use crate::queue::{DeadLetter, Extra, Failure, Restored, RestoredEntry, Timestamp};
+use crate::queue::{Content, DeadLetter, Failure, Restored, RestoredEntry, Timestamp};
 use bytes::Bytes;
 use rusqlite::{Connection, Row};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -294,14 +294,18 @@ fn deliver(
     visit: &mut dyn FnMut(Restored),
     met: &mut Met,
 ) {
-    let extra = match row.extra.map(serde_json::from_str::<Extra>).transpose() {
-        Ok(extra) => extra.map(Arc::new),
-        Err(_) => {
-            met.damaged.push(("msg", row.id));
-            return;
+    let keep_body = keep_body(row.body.len());
+    let (extra, body) = match (row.extra, keep_body) {
+        (Said::Id(id), true) => (None, Some(Content::with_id(id, row.body))),
+        (said, keep_body) => {
+            let Ok(extra) = said.extra() else {
+                met.damaged.push(("msg", row.id));
+                return;
+            };
+            let body = keep_body.then(|| Bytes::copy_from_slice(row.body).into());
+            (extra.map(Arc::new), body)
         }
     };
-    let body = keep_body(row.body.len()).then(|| Bytes::copy_from_slice(row.body));
     for (_, entries) in by_topic.drain(..) {
         visit(Restored {
             number: row.id,

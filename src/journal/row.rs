@@ -3,7 +3,8 @@
 //! The checksum goes over every other column, so a flipped bit anywhere in a row is found when the
 //! row is read: SQLite itself has no checksums in its main file.
 
-use crate::queue::{Place, Stored, Timestamp};
+use crate::queue::{Extra, Place, Stored, Timestamp};
+use bytes::Bytes;
 use rusqlite::{Row, types::ValueRef};
 
 /// Lies in the history of a pubsub topic.
@@ -21,6 +22,69 @@ pub(super) const STAMPED: u32 = 16;
 pub(super) const MESSAGE_COLUMNS: &str =
     "id, topic, queue, seq, flags, published, visible, expires, extra, body, crc";
 
+/// What the publisher said beside the body: the column `extra`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Said<'a> {
+    /// Nothing: NULL.
+    Nothing,
+    /// Its own id and nothing else: a blob.
+    Id(&'a [u8]),
+    /// JSON text.
+    Json(&'a str),
+}
+
+impl<'a> Said<'a> {
+    /// The column.
+    pub fn value(self) -> ValueRef<'a> {
+        match self {
+            Said::Nothing => ValueRef::Null,
+            Said::Id(id) => ValueRef::Blob(id),
+            Said::Json(json) => ValueRef::Text(json.as_bytes()),
+        }
+    }
+
+    /// Reads the column; `None`: of a wrong type.
+    pub fn read(column: ValueRef<'a>) -> Option<Self> {
+        Some(match column {
+            ValueRef::Null => Said::Nothing,
+            ValueRef::Blob(id) => Said::Id(id),
+            ValueRef::Text(text) => Said::Json(std::str::from_utf8(text).ok()?),
+            ValueRef::Integer(_) | ValueRef::Real(_) => return None,
+        })
+    }
+
+    fn bytes(self) -> &'a [u8] {
+        match self {
+            Said::Nothing => &[],
+            Said::Id(id) => id,
+            Said::Json(json) => json.as_bytes(),
+        }
+    }
+
+    /// Its part of the checksum: which it is, and how long.
+    fn word(self) -> u64 {
+        match self {
+            Said::Nothing => u64::MAX,
+            Said::Id(id) => id.len() as u64 | 1 << 63,
+            Said::Json(json) => json.len() as u64,
+        }
+    }
+
+    /// As the rules know it.
+    ///
+    /// Errors: text that is not the JSON it should be.
+    pub fn extra(self) -> Result<Option<Extra>, serde_json::Error> {
+        match self {
+            Said::Nothing => Ok(None),
+            Said::Id(id) => {
+                let client_id = Some(Bytes::copy_from_slice(id));
+                Ok(Some(Extra { client_id, ..Extra::default() }))
+            }
+            Said::Json(json) => serde_json::from_str(json).map(Some),
+        }
+    }
+}
+
 /// One row of `msg`, borrowed from where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MessageRow<'a> {
@@ -32,13 +96,18 @@ pub(super) struct MessageRow<'a> {
     pub published: i64,
     pub visible: i64,
     pub expires: i64,
-    pub extra: Option<&'a str>,
+    pub extra: Said<'a>,
     pub body: &'a [u8],
 }
 
 impl<'a> MessageRow<'a> {
-    /// The row of a message that is published; `extra` is its JSON text.
-    pub fn of(message: &'a Stored, extra: Option<&'a str>) -> Self {
+    /// The row of a message that is published; `json`: its `extra`.
+    pub fn of(message: &'a Stored, json: Option<&'a str>) -> Self {
+        let extra = match (json, message.body.own_id()) {
+            (Some(json), _) => Said::Json(json),
+            (None, Some(id)) => Said::Id(id),
+            (None, None) => Said::Nothing,
+        };
         let (queue, flags) = match &message.place {
             Place::Queue(queue) => (Some(*queue), LONE),
             Place::Queues(_) => (None, SHARED),
@@ -56,7 +125,7 @@ impl<'a> MessageRow<'a> {
             visible: message.visible_at.0,
             expires: message.expires_at.0,
             extra,
-            body: &message.body,
+            body: message.body.body(),
         }
     }
 
@@ -72,11 +141,7 @@ impl<'a> MessageRow<'a> {
             published,
             visible: optional(row, 6)?.unwrap_or(published),
             expires: optional(row, 7)?.unwrap_or(Timestamp::NEVER.0),
-            extra: match row.get_ref(8).ok()? {
-                ValueRef::Null => None,
-                ValueRef::Text(text) => Some(std::str::from_utf8(text).ok()?),
-                _ => return None,
-            },
+            extra: Said::read(row.get_ref(8).ok()?)?,
             body: row.get_ref(9).ok()?.as_blob().ok()?,
         };
         (u32::try_from(integer(row, 10)?).ok()? == message.crc()).then_some(message)
@@ -93,10 +158,10 @@ impl<'a> MessageRow<'a> {
             self.published.cast_unsigned(),
             self.visible.cast_unsigned(),
             self.expires.cast_unsigned(),
-            self.extra.map_or(u64::MAX, |extra| extra.len() as u64),
+            self.extra.word(),
         ];
         let head = crc_of_words(0, &words);
-        let extra = crc32c::crc32c_append(head, self.extra.unwrap_or_default().as_bytes());
+        let extra = crc32c::crc32c_append(head, self.extra.bytes());
         crc32c::crc32c_append(extra, self.body)
     }
 

@@ -299,12 +299,56 @@ impl Topic {
             return Ok(());
         }
         let (at, held) = found?;
+        self.finish(now, at, held, ledger)
+    }
+
+    /// A delivery that is out ends well.
+    #[inline]
+    fn finish(
+        &mut self,
+        now: Timestamp,
+        at: usize,
+        held: u32,
+        ledger: &mut Ledger,
+    ) -> Result<(), Refusal> {
         let queue = &mut self.queues[at];
         let Some(entry) = queue.finish(held) else { return Err(Refusal::ReceiptGone) };
         queue.totals.acked += 1;
         queue.waits.to_ack.add(now.since_ms(entry.since));
         self.release(entry.slot, entry.number, ledger);
         Ok(())
+    }
+
+    /// Ends a message for good, whatever its state, by its id as a client says it: its publisher's
+    /// own, or the text of one that octoq made. Errors: `MessageNotFound`.
+    #[inline]
+    pub fn ack_id(
+        &mut self,
+        now: Timestamp,
+        queue: u32,
+        id: &[u8],
+        ledger: &mut Ledger,
+    ) -> Result<(), Refusal> {
+        let at = self.at(queue)?;
+        let slots = self.shelf.by_own_id(id);
+        let place = slots.into_iter().find_map(|slot| self.place_in(at, slot));
+        match place {
+            Some(Ready::Held(held)) if self.is_in_flight(now, at, held) => {
+                self.finish(now, at, held, ledger)
+            }
+            Some(place) => {
+                self.remove_place(at, place, ledger);
+                self.queues[at].totals.acked += 1;
+                Ok(())
+            }
+            None => match MessageId::parse(id) {
+                MessageId::Made(uuid) if is_canonical(uuid, id) => {
+                    let id = MessageId::Made(uuid);
+                    self.ack(now, &Reference::Anywhere { queue, id }, ledger)
+                }
+                _ => Err(Refusal::MessageNotFound),
+            },
+        }
     }
 
     /// Gives a delivery back, or sends it to the dead letters; by [`Reference::Anywhere`] and
@@ -633,4 +677,9 @@ impl Topic {
 fn cut(text: &str) -> &str {
     let end = text.floor_char_boundary(ERROR_BYTES_MAX);
     text.get(..end).unwrap_or_default()
+}
+
+/// The text is the way octoq writes the id.
+fn is_canonical(uuid: uuid::Uuid, text: &[u8]) -> bool {
+    uuid.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()).as_bytes() == text
 }

@@ -8,13 +8,13 @@
 //! - `returned` of a lane, `delayed` and `dead` name exactly the entries in those states;
 //! - the counts are the sums of what is there.
 
+use super::by_slot::BySlot;
 use super::lane::{Fresh, Key, Lane, Ready};
 use super::record::Failure;
 use super::shelf::Shelf;
 use super::stats::Waits;
 use super::verbs::{Counts, End, State, Totals};
 use super::{DeadLetter, QueueDefinition, Target, Timestamp};
-use rustc_hash::FxHashMap;
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -133,7 +133,7 @@ pub struct Queue {
     /// that are over earlier are timers of the topic. Most are stale: an ack leaves its own behind.
     deadlines: VecDeque<Deadline>,
     /// Slot of a message to its entry, once somebody asked.
-    by_slot: Option<FxHashMap<u32, u32>>,
+    by_slot: Option<BySlot>,
     next_death: u64,
     /// The last moment at which deliveries missed their deadlines, and the key they share.
     pub together: Option<(Timestamp, Key)>,
@@ -475,9 +475,9 @@ impl Queue {
     pub fn forget(&mut self, at: u32) -> Option<Entry> {
         let entry = self.entries.try_remove(at as usize)?;
         if let Some(by_slot) = &mut self.by_slot
-            && by_slot.get(&entry.slot) == Some(&at)
+            && by_slot.get(entry.slot) == Some(at)
         {
-            by_slot.remove(&entry.slot);
+            by_slot.remove(entry.slot);
         }
         if self.entries.is_empty() && self.entries.capacity() > 1024 {
             self.entries = Slab::new();
@@ -489,10 +489,12 @@ impl Queue {
     pub fn by_slot(&mut self, slot: u32) -> Option<u32> {
         let (entries, purged) = (&self.entries, self.purged);
         let by_slot = self.by_slot.get_or_insert_with(|| {
+            let mut by_slot = BySlot::default();
             let alive = entries.iter().filter(|(_, entry)| !purged.took(entry));
-            alive.map(|(at, entry)| (entry.slot, at as u32)).collect()
+            alive.for_each(|(at, entry)| by_slot.insert(entry.slot, at as u32));
+            by_slot
         });
-        let at = by_slot.get(&slot).copied()?;
+        let at = by_slot.get(slot)?;
         entries.get(at as usize).filter(|entry| !purged.took(entry)).map(|_| at)
     }
 

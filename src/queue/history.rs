@@ -225,7 +225,7 @@ impl History {
     pub fn publish(
         &mut self,
         now: Timestamp,
-        mut message: NewMessage,
+        message: NewMessage,
         listeners: bool,
         keep_body: bool,
         ledger: &mut Ledger,
@@ -233,6 +233,8 @@ impl History {
         if self.policy.paused_in {
             return Err(Refusal::Paused);
         }
+        // A body may be left to the store, its id may not.
+        let mut message = message.id_apart();
         let (extra, past) = Extra::without_past(message.extra.take());
         message.extra = extra;
         let extra = message.extra.as_ref();
@@ -245,7 +247,7 @@ impl History {
         if let Some(first) = key.and_then(|key| self.dedup.first(now, key)) {
             let made = || MessageId::made(first.published_at, self.salt, first.seq);
             let id = first.client_id.map_or_else(made, MessageId::Client);
-            return Ok(Placed { id, seq: first.seq, duplicate: true });
+            return Ok(Placed { id: Some(id), seq: first.seq, duplicate: true });
         }
         let bytes = message.body.len() as u64;
         if !listeners {
@@ -273,7 +275,10 @@ impl History {
             extra: extra.cloned(),
             claimed: listeners,
         };
-        let id = self.id(&item);
+        let id = match extra.and_then(|extra| extra.client_id.as_ref()) {
+            Some(_) => None,
+            None => Some(MessageId::made(published_at, self.salt, seq)),
+        };
         self.push(item);
         self.totals.published += 1;
         ledger.note(|| {
@@ -440,22 +445,13 @@ impl History {
         self.committed
     }
 
-    fn id(&self, item: &Item) -> MessageId {
-        match item.extra.as_deref() {
-            Some(Extra { client_id: Some(id), .. }) => MessageId::Client(id.clone()),
-            Some(Extra { made_id: Some(id), .. }) => MessageId::Made(*id),
-            _ => MessageId::made(item.published_at, self.salt, item.seq),
-        }
-    }
-
     fn message(&self, item: &Item) -> Message {
         Message {
             salt: self.salt,
             lone: false,
-            id: self.id(item),
             seq: item.seq,
             number: item.number,
-            body: item.body.bytes(),
+            body: item.body.again(),
             published_at: item.published_at,
             extra: item.extra.clone(),
         }

@@ -1,6 +1,6 @@
 //! What is published and what is handed out.
 
-use super::{Past, QueueName};
+use super::{Content, Past, QueueName};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
@@ -91,7 +91,8 @@ impl fmt::Display for MessageId {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Extra {
-    /// The publisher's own id; unique in the topic while the message lives.
+    /// The publisher's own id; unique in the topic while the message lives. One that nothing else was
+    /// said beside lies before the body instead: [`Content`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<Bytes>,
     /// Kept when a message was moved from the topic that made its id.
@@ -142,24 +143,75 @@ fn is_zero(n: &u8) -> bool {
 /// One message on its way in.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NewMessage {
-    /// The client's bytes, never changed.
-    pub body: Bytes,
-    /// `None` when the publisher said nothing but the body.
+    /// The client's bytes, never changed, and before them its own id for the message, unless that is
+    /// in `extra`.
+    pub body: Content,
+    /// `None` when the publisher said nothing beside the body and its own id.
     pub extra: Option<Arc<Extra>>,
 }
 
 impl NewMessage {
     /// A message that is only a body.
     pub fn plain(body: Bytes) -> Self {
-        NewMessage { body, extra: None }
+        NewMessage { body: body.into(), extra: None }
     }
+
+    /// A message with an id of the publisher's and nothing else.
+    pub fn with_id(id: &[u8], body: &[u8]) -> Self {
+        // Before the body, an empty one would be none.
+        let empty = || Arc::new(Extra { client_id: Some(Bytes::new()), ..Extra::default() });
+        let extra = id.is_empty().then(empty);
+        NewMessage { body: Content::with_id(id, body), extra }
+    }
+
+    /// A message with whatever was said beside the body.
+    pub fn new(body: Bytes, extra: Extra) -> Self {
+        let only_id = Extra { client_id: extra.client_id.clone(), ..Extra::default() };
+        match &extra.client_id {
+            Some(id) if extra == only_id => NewMessage::with_id(id, &body),
+            None if extra == only_id => NewMessage::plain(body),
+            _ => NewMessage { body: body.into(), extra: Some(Arc::new(extra)) },
+        }
+    }
+
+    /// The publisher's own id.
+    pub fn own_id(&self) -> Option<&[u8]> {
+        own_id(Some(&self.body), self.extra.as_deref())
+    }
+
+    /// What was said beside the body, the own id with it.
+    pub(super) fn extra_with_id(&self) -> Option<Arc<Extra>> {
+        let Some(id) = self.body.own_id() else { return self.extra.clone() };
+        let extra = self.extra.as_deref().cloned().unwrap_or_default();
+        Some(Arc::new(Extra { client_id: Some(Bytes::copy_from_slice(id)), ..extra }))
+    }
+
+    /// The body alone, and the own id with all else that was said.
+    pub(super) fn id_apart(self) -> NewMessage {
+        if self.body.own_id().is_none() {
+            return self;
+        }
+        let extra = self.extra_with_id();
+        NewMessage { body: self.body.into_body().into(), extra }
+    }
+
+    /// The own id lies before the body only if nothing else was said.
+    pub(super) fn gathered(self) -> NewMessage {
+        if self.extra.is_some() { self.id_apart() } else { self }
+    }
+}
+
+/// The publisher's own id of a message, which is with its body or with what else was said.
+#[inline]
+pub(super) fn own_id<'a>(body: Option<&'a Content>, extra: Option<&'a Extra>) -> Option<&'a [u8]> {
+    body.and_then(Content::own_id).or_else(|| extra?.client_id.as_deref())
 }
 
 /// What became of a published message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
-    /// Its id; of the first one when it was a duplicate.
-    pub id: MessageId,
+    /// Its id; of the first one when it was a duplicate. `None`: the id that the publisher gave it.
+    pub id: Option<MessageId>,
     /// Its number in the topic; of the first one when it was a duplicate.
     pub seq: u64,
     /// True: an earlier message with the same dedup key is within the window, nothing was stored.
@@ -196,8 +248,6 @@ pub struct PlacedCopy {
 /// A message as a consumer sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Its public id.
-    pub id: MessageId,
     /// The salt of the topic that published it; see [`Message::origin`].
     pub salt: u32,
     /// It was published into one queue only, and no copy was split from it.
@@ -207,7 +257,7 @@ pub struct Message {
     /// Number in the store; names the row when `body` must be paged in.
     pub number: u64,
     /// The publisher's bytes; `None`: on disk, the engine fills it in before anybody sees it.
-    pub body: Option<Bytes>,
+    pub body: Option<Content>,
     /// When it was published.
     pub published_at: Timestamp,
     /// What else the publisher said.
@@ -217,7 +267,22 @@ pub struct Message {
 impl Message {
     /// The body, empty while it is on disk. Doors see only messages whose body is there.
     pub fn body(&self) -> &[u8] {
-        self.body.as_deref().unwrap_or_default()
+        self.body.as_ref().map(Content::body).unwrap_or_default()
+    }
+
+    /// Its public id.
+    pub fn id(&self) -> MessageId {
+        match (self.own_id(), self.extra.as_deref()) {
+            (Some(id), _) => MessageId::Client(Bytes::copy_from_slice(id)),
+            (None, Some(Extra { made_id: Some(id), .. })) => MessageId::Made(*id),
+            (None, _) => MessageId::made(self.published_at, self.salt, self.seq),
+        }
+    }
+
+    /// The publisher's own id, if it gave one.
+    #[inline]
+    pub fn own_id(&self) -> Option<&[u8]> {
+        own_id(self.body.as_ref(), self.extra.as_deref())
     }
 
     /// Where it came into the world.

@@ -4,14 +4,17 @@
 //! Holds messages, their places in queues, deliveries, dead letters, history and timers. Never
 //! knows another room, who asks, or whether and where a record is stored.
 
+mod by_slot;
 #[cfg(test)]
 mod check;
 mod clearing;
+pub mod content;
 mod dedup;
 mod deliver;
 mod entries;
 pub mod filter;
 pub mod history;
+mod ids;
 mod lane;
 mod looking;
 pub mod message;
@@ -19,6 +22,7 @@ pub mod message;
 mod model;
 mod moving;
 pub mod name;
+mod pages;
 mod passing;
 pub mod past;
 mod plain;
@@ -36,9 +40,11 @@ pub mod topic;
 pub mod verbs;
 pub mod wheel;
 
+pub use content::Content;
 pub use filter::Filter;
 pub use history::History;
 pub use history::{Gap, Position, ReadBatch};
+pub use ids::IdList;
 pub use message::{
     Delivery, Extra, Message, MessageId, NewMessage, Origin, Placed, PlacedCopy, Receipt,
     Reference, Timestamp,

@@ -1,6 +1,6 @@
-//! The short way of the usual case: a message without options, published into a topic with one
-//! queue that refuses, filters and delays nothing. The outcome is that of the long way; what the
-//! long way asks about and cannot be here is not asked.
+//! The short way of the usual case: a message without options but perhaps an id of its publisher's,
+//! published into a topic with one queue that refuses, filters and delays nothing. The outcome is
+//! that of the long way; what the long way asks about and cannot be here is not asked.
 
 use super::lane::Fresh;
 use super::shelf::{Body, Kept};
@@ -21,7 +21,7 @@ impl Topic {
         self.plain = free && !self.filters && self.queues.len() == 1;
     }
 
-    /// Publishes a message without options; only while `plain` is set.
+    /// Publishes a message without options, whose own id is not there yet; only while `plain` is set.
     #[inline]
     pub(super) fn publish_plain(
         &mut self,
@@ -33,10 +33,17 @@ impl Topic {
         let Some(queue) = self.queues.first_mut() else { return Err(Refusal::QueueNotFound) };
         let (seq, number) = (self.last_seq + 1, ledger.numbers(1));
         let bytes = message.body.len();
-        let (body, written) = match (keep_body, ledger.is_on()) {
-            (true, true) => (Body::Held(message.body.clone()), Some(message.body)),
-            (true, false) => (Body::Held(message.body), None),
-            (false, _) => (Body::on_disk(&message.body), Some(message.body)),
+        let id = match message.body.own_id() {
+            Some(_) => None,
+            None => Some(MessageId::made(now, self.shelf.salt(), seq)),
+        };
+        let (body, extra, written) = match (keep_body, ledger.is_on()) {
+            (true, true) => (Body::Held(message.body.clone()), None, Some(message.body)),
+            (true, false) => (Body::Held(message.body), None, None),
+            // The id stays here when the body does not.
+            (false, _) => {
+                (Body::on_disk(&message.body), message.extra_with_id(), Some(message.body))
+            }
         };
         let slot = self.shelf.insert(Kept {
             body,
@@ -44,7 +51,7 @@ impl Topic {
             seq,
             published_at: now,
             expires_at: Timestamp::NEVER,
-            extra: None,
+            extra,
             refs: 1,
             places: 0,
             foreign: false,
@@ -74,7 +81,6 @@ impl Topic {
                 })
             });
         }
-        let id = MessageId::made(now, self.shelf.salt(), seq);
         Ok(Placed { id, seq, duplicate: false })
     }
 }

@@ -39,22 +39,26 @@ impl Topic {
     ) -> Result<Placed, Refusal> {
         let only = self.queues.first().map(|queue| queue.definition.number);
         if self.plain && message.extra.is_none() && (to.is_none() || to == only) {
+            if message.body.own_id().is_some_and(|id| self.own_id_lives(id)) {
+                return Err(Refusal::DuplicateId);
+            }
             return self.publish_plain(now, message, keep_body, ledger);
         }
         if self.policy.paused_in {
             return Err(Refusal::Paused);
         }
+        message = message.gathered();
         let (extra, past) = Extra::without_past(message.extra.take());
         message.extra = extra;
-        let extra = message.extra.as_deref();
-        if let Some(extra) = extra {
-            if let Some(first) = self.duplicate(now, extra) {
-                return Ok(first);
-            }
-            if extra.client_id.as_ref().is_some_and(|id| self.client_id_lives(id)) {
-                return Err(Refusal::DuplicateId);
-            }
+        if let Some(extra) = message.extra.as_deref()
+            && let Some(first) = self.duplicate(now, extra)
+        {
+            return Ok(first);
         }
+        if message.own_id().is_some_and(|id| self.own_id_lives(id)) {
+            return Err(Refusal::DuplicateId);
+        }
+        let extra = message.extra.as_deref();
         let mut accepting = std::mem::take(&mut self.accepting);
         accepting.clear();
         let named = past.as_ref().map_or(&[][..], |past| &past.places);
@@ -96,6 +100,7 @@ impl Topic {
         self.accept(None, message.extra.as_deref(), &mut accepting)?;
         let bytes = message.body.len() as u64;
         self.make_room(&accepting, accepting.len() as u64, bytes, ledger)?;
+        let message = message.clone().gathered();
         let mut copies = Vec::with_capacity(accepting.len());
         for at in accepting {
             let manner = Manner { past: None, stamp: true, keep_body };
@@ -123,12 +128,17 @@ impl Topic {
             Some(id) => MessageId::Client(id),
             None => MessageId::made(first.published_at, self.shelf.salt(), first.seq),
         };
-        Some(Placed { id, seq: first.seq, duplicate: true })
+        Some(Placed { id: Some(id), seq: first.seq, duplicate: true })
     }
 
-    /// A message with this client id is in some queue, and not only left over from a purge.
-    fn client_id_lives(&mut self, id: &bytes::Bytes) -> bool {
-        let slots: Vec<u32> = self.shelf.by_client_id(id).collect();
+    /// A message with this id of its publisher's is in some queue, and not only left over from a
+    /// purge.
+    #[inline]
+    fn own_id_lives(&mut self, id: &[u8]) -> bool {
+        if !self.shelf.may_have_own_id(id) {
+            return false;
+        }
+        let slots = self.shelf.by_own_id(id);
         slots
             .into_iter()
             .any(|slot| (0..self.queues.len()).any(|at| self.place_in(at, slot).is_some()))
@@ -283,9 +293,9 @@ impl Topic {
         let extra = message.extra.as_ref();
         let seq = self.last_seq + 1;
         let published_at = past.and_then(|past| past.published_at).unwrap_or(now).min(now);
-        let id = match extra.and_then(|extra| extra.client_id.clone()) {
-            Some(id) => MessageId::Client(id),
-            None => MessageId::made(published_at, self.shelf.salt(), seq),
+        let id = match message.own_id() {
+            Some(_) => None,
+            None => Some(MessageId::made(published_at, self.shelf.salt(), seq)),
         };
         let placed = Placed { id, seq, duplicate: false };
         if accepting.is_empty() {
@@ -318,10 +328,11 @@ impl Topic {
             [at] => self.queues[*at].definition.number,
             _ => 0,
         };
-        let body = match keep_body {
-            true if ledger.is_on() => Body::Held(message.body.clone()),
-            true => Body::Held(std::mem::take(&mut message.body)),
-            false => Body::on_disk(&message.body),
+        let (body, kept_extra) = match keep_body {
+            true if ledger.is_on() => (Body::Held(message.body.clone()), extra.cloned()),
+            true => (Body::Held(std::mem::take(&mut message.body)), extra.cloned()),
+            // The id stays here when the body does not.
+            false => (Body::on_disk(&message.body), message.extra_with_id()),
         };
         let kept = Kept {
             body,
@@ -329,7 +340,7 @@ impl Topic {
             seq,
             published_at,
             expires_at,
-            extra: extra.cloned(),
+            extra: kept_extra,
             refs: accepting.len() as u32,
             places,
             foreign: false,

@@ -8,7 +8,7 @@
 //! comes first, from the highest number to the lowest, then the others, from the lowest to the highest.
 //! So the order is the same after a restart, whatever came back, was moved or went with its queue.
 
-use super::{Extra, Kind, QueueName, QueuePolicy, Timestamp, TopicName, TopicPolicy};
+use super::{Content, Extra, Kind, QueueName, QueuePolicy, Timestamp, TopicName, TopicPolicy};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -44,8 +44,8 @@ pub struct Stored {
     pub expires_at: Timestamp,
     /// What else the publisher said.
     pub extra: Option<Arc<Extra>>,
-    /// The publisher's bytes.
-    pub body: Bytes,
+    /// The publisher's bytes, and before them its own id if there is no `extra`.
+    pub body: Content,
     /// Where it lies.
     pub place: Place,
     /// `expires_at` is also the end of what its queue's retention gives it.
@@ -351,8 +351,8 @@ pub struct Restored {
     pub expires_at: Timestamp,
     /// What else the publisher said.
     pub extra: Option<Arc<Extra>>,
-    /// The body; `None` leaves it on disk.
-    pub body: Option<Bytes>,
+    /// The body, and the publisher's own id unless that is in `extra`; `None` leaves it on disk.
+    pub body: Option<Content>,
     /// Length of the body.
     pub body_bytes: u32,
     /// Its places in queues of one topic; empty for history.

@@ -26,7 +26,7 @@ pub enum Refusal {
     /// No such message in that queue, in the state the request needs.
     #[error("no such message in that state")]
     MessageNotFound,
-    /// A living message of the topic has this client id.
+    /// A living message of the topic has this id of its publisher's.
     #[error("a message with this id exists")]
     DuplicateId,
     /// The verb makes no sense for this kind of topic.

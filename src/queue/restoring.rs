@@ -6,15 +6,15 @@ use super::shelf::{Body, Kept};
 use super::verbs::*;
 use super::*;
 use bytes::Bytes;
-use std::sync::Arc;
 
 impl Topic {
     /// Adds what the store gave back, in ascending order of numbers, before the first verb. What was
     /// in flight is ready again; the deliveries before the restart count only if they failed.
     pub fn restore(&mut self, now: Timestamp, message: Restored) {
         let Restored { number, topic, seq, published_at, expires_at, extra, stamped, .. } = message;
-        let named = |extra: &Arc<Extra>| extra.client_id.is_some() || extra.made_id.is_some();
-        let extra = if topic == self.number || extra.as_ref().is_some_and(named) {
+        let own = super::message::own_id(message.body.as_ref(), extra.as_deref()).is_some();
+        let made = extra.as_ref().is_some_and(|extra| extra.made_id.is_some());
+        let extra = if topic == self.number || own || made {
             extra
         } else {
             // The salt of the topic that published it is not known any more.

@@ -1,64 +1,66 @@
 //! The messages of a topic, each stored once whatever the number of its queues, and how they are
 //! found by id.
 
+use super::ids::OwnIds;
 use super::lane::{Fresh, Key};
-use super::{Extra, Message, MessageId, Origin, Refusal, Timestamp};
+use super::message::own_id;
+use super::pages::Pages;
+use super::{Content, Extra, Message, MessageId, Origin, Refusal, Timestamp};
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
-use slab::Slab;
+use smallvec::SmallVec;
 use std::{collections::hash_map::Entry, hash::Hash, sync::Arc};
 
 /// A body, where it is.
 #[derive(Debug, Clone)]
 pub enum Body {
     /// In memory.
-    Held(Bytes),
+    Held(Content),
     /// Only in the store; its length.
     OnDisk(u32),
 }
 
 impl Body {
     /// Of a body that is in memory or not.
-    pub fn new(body: Option<Bytes>, bytes: u32) -> Body {
+    pub fn new(body: Option<Content>, bytes: u32) -> Body {
         body.map_or(Body::OnDisk(bytes), Body::Held)
     }
 
     /// Of a body that is left to the store.
-    pub fn on_disk(body: &Bytes) -> Body {
+    pub fn on_disk(body: &Content) -> Body {
         Body::OnDisk(length(body.len()))
     }
 
     /// Its length.
     pub fn len(&self) -> u32 {
         match self {
-            Body::Held(bytes) => length(bytes.len()),
+            Body::Held(content) => length(content.len()),
             Body::OnDisk(bytes) => *bytes,
         }
     }
 
-    /// Bytes it takes in memory.
+    /// Bytes it takes in memory, with the id that lies before it.
     pub fn resident(&self) -> u64 {
         match self {
-            Body::Held(bytes) => bytes.len() as u64,
+            Body::Held(content) => content.resident(),
             Body::OnDisk(_) => 0,
         }
     }
 
     /// The bytes, if they are in memory.
-    pub fn bytes(&self) -> Option<Bytes> {
+    pub fn held(&self) -> Option<&Content> {
         match self {
-            Body::Held(bytes) if bytes.len() <= COPIED_BYTES_MAX => {
-                Some(Bytes::copy_from_slice(bytes))
-            }
-            Body::Held(bytes) => Some(bytes.clone()),
+            Body::Held(content) => Some(content),
             Body::OnDisk(_) => None,
         }
     }
-}
 
-/// A body up to this long is copied rather than shared: the count of who shares it costs an
-/// allocation and three atomic operations, which is more than the copy.
-const COPIED_BYTES_MAX: usize = 256;
+    /// The bytes once more, if they are in memory.
+    #[inline]
+    pub fn again(&self) -> Option<Content> {
+        self.held().map(Content::again)
+    }
+}
 
 fn length(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
@@ -95,6 +97,12 @@ impl Kept {
     /// 0 to 9.
     pub fn priority(&self) -> u8 {
         self.extra.as_ref().map_or(0, |extra| extra.priority.min(9))
+    }
+
+    /// The publisher's own id.
+    #[inline]
+    pub fn own_id(&self) -> Option<&[u8]> {
+        own_id(self.body.held(), self.extra.as_deref())
     }
 
     /// It goes before everything that waits.
@@ -151,10 +159,13 @@ impl<K: Clone + Eq + Hash> Index<K> {
     }
 }
 
+/// A few slots; hardly ever more than one.
+pub type Slots = SmallVec<[u32; 2]>;
+
 /// All messages of a topic.
 #[derive(Debug)]
 pub struct Shelf {
-    kept: Slab<Kept>,
+    kept: Pages<Kept>,
     salt: u32,
     /// Bytes of bodies in memory.
     pub resident: u64,
@@ -162,8 +173,8 @@ pub struct Shelf {
     pub bytes: u64,
     /// Messages published here, by sequence number.
     by_seq: Option<FxHashMap<u64, u32>>,
-    /// Ids that do not hold the sequence number: client ids and ids made by other topics.
-    by_client: Index<Bytes>,
+    /// Ids that do not hold the sequence number: publishers' own and those made by other topics.
+    by_own: OwnIds,
     by_made: Index<Origin>,
 }
 
@@ -171,12 +182,12 @@ impl Shelf {
     /// None yet; `salt` is in every id made here.
     pub fn new(salt: u32) -> Self {
         Shelf {
-            kept: Slab::new(),
+            kept: Pages::default(),
             salt,
             resident: 0,
             bytes: 0,
             by_seq: None,
-            by_client: Index::default(),
+            by_own: OwnIds::default(),
             by_made: Index::default(),
         }
     }
@@ -194,13 +205,13 @@ impl Shelf {
     /// The message in a slot.
     #[inline]
     pub fn get(&self, slot: u32) -> Option<&Kept> {
-        self.kept.get(slot as usize)
+        self.kept.get(slot)
     }
 
     /// The message in a slot, to be changed.
     #[inline]
     pub fn get_mut(&mut self, slot: u32) -> Option<&mut Kept> {
-        self.kept.get_mut(slot as usize)
+        self.kept.get_mut(slot)
     }
 
     /// Number of the place of a message that is in a ring.
@@ -221,53 +232,55 @@ impl Shelf {
     /// Errors: `Full` at four thousand million messages.
     #[inline(always)]
     pub fn insert(&mut self, kept: Kept) -> Result<u32, Refusal> {
-        let vacant = self.kept.vacant_entry();
-        let slot = u32::try_from(vacant.key()).ok().filter(|slot| *slot != u32::MAX);
-        let slot = slot.ok_or(Refusal::Full { what: "slots", limit: u64::from(u32::MAX) })?;
+        let slot =
+            self.kept.next().ok_or(Refusal::Full { what: "slots", limit: u64::from(u32::MAX) })?;
         self.resident += kept.body.resident();
         self.bytes += u64::from(kept.body.len());
-        if let Some(extra) = kept.extra.as_deref() {
-            if let Some(id) = &extra.client_id {
-                self.by_client.insert(id.clone(), slot);
-            }
-            if let Some(id) = extra.made_id {
-                self.by_made.insert(MessageId::origin(id), slot);
-            }
+        if let Some(id) = kept.own_id() {
+            self.by_own.insert(id, slot);
+        }
+        if let Some(id) = kept.extra.as_deref().and_then(|extra| extra.made_id) {
+            self.by_made.insert(MessageId::origin(id), slot);
         }
         if let Some(by_seq) = self.by_seq.as_mut().filter(|_| !kept.foreign) {
             by_seq.insert(kept.seq, slot);
         }
-        vacant.insert(kept);
+        self.kept.insert(kept);
         Ok(slot)
     }
 
     /// Lets a message go.
     #[inline(always)]
     pub fn remove(&mut self, slot: u32) -> Option<Kept> {
-        let kept = self.kept.try_remove(slot as usize)?;
+        let kept = self.kept.remove(slot)?;
         self.resident -= kept.body.resident();
         self.bytes -= u64::from(kept.body.len());
-        if let Some(extra) = kept.extra.as_deref() {
-            if let Some(id) = &extra.client_id {
-                self.by_client.remove(id, slot);
-            }
-            if let Some(id) = extra.made_id {
-                self.by_made.remove(&MessageId::origin(id), slot);
-            }
+        if let Some(id) = kept.own_id() {
+            self.by_own.remove(id, slot);
+        }
+        if let Some(id) = kept.extra.as_deref().and_then(|extra| extra.made_id) {
+            self.by_made.remove(&MessageId::origin(id), slot);
         }
         if let Some(by_seq) = self.by_seq.as_mut().filter(|_| !kept.foreign) {
             by_seq.remove(&kept.seq);
         }
-        if self.kept.is_empty() && self.kept.capacity() > 1024 {
-            self.kept = Slab::new();
-        }
         Some(kept)
     }
 
-    /// The messages with this client id: one, but for copies that came from elsewhere and for what
-    /// a purge has not cleared away yet.
-    pub fn by_client_id(&self, id: &Bytes) -> impl Iterator<Item = u32> {
-        self.by_client.get(id)
+    /// Whether there may be a message with this id of its publisher's.
+    #[inline]
+    pub fn may_have_own_id(&self, id: &[u8]) -> bool {
+        self.by_own.candidates(id).next().is_some()
+    }
+
+    /// The messages with this id of their publisher's: one, but for copies that came from elsewhere
+    /// and for what a purge has not cleared away yet.
+    #[inline]
+    pub fn by_own_id(&self, id: &[u8]) -> Slots {
+        let candidates = self.by_own.candidates(id);
+        candidates
+            .filter(|slot| self.get(*slot).is_some_and(|kept| kept.own_id() == Some(id)))
+            .collect()
     }
 
     /// The slot of a message by the sequence number it got here. The first search builds an index;
@@ -276,21 +289,22 @@ impl Shelf {
         let kept = &self.kept;
         let by_seq = self.by_seq.get_or_insert_with(|| {
             let own = kept.iter().filter(|(_, kept)| !kept.foreign);
-            own.map(|(slot, kept)| (kept.seq, slot as u32)).collect()
+            own.map(|(slot, kept)| (kept.seq, slot)).collect()
         });
         by_seq.get(&seq).copied()
     }
 
     /// The slots of the messages with a public id. More than one only when copies of a message
     /// came together here.
-    pub fn by_id(&mut self, id: &MessageId) -> Vec<u32> {
+    pub fn by_id(&mut self, id: &MessageId) -> Slots {
         match id {
-            MessageId::Client(id) => self.by_client.get(id).collect(),
+            MessageId::Client(id) => self.by_own_id(id),
             MessageId::Made(uuid) => {
                 let mut found = self.by_origin(MessageId::origin(*uuid));
                 found.retain(|slot| self.get(*slot).is_some_and(|kept| self.id(kept) == *id));
                 // A client may have chosen a UUID as its own id.
-                found.extend(self.by_client.get(&Bytes::from(uuid.to_string())));
+                let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+                found.extend(self.by_own_id(uuid.hyphenated().encode_lower(&mut text).as_bytes()));
                 found
             }
         }
@@ -298,7 +312,7 @@ impl Shelf {
 
     /// The slots of the messages that came into the world there. More than one only when copies of
     /// a message came together here.
-    pub fn by_origin(&mut self, origin: Origin) -> Vec<u32> {
+    pub fn by_origin(&mut self, origin: Origin) -> Slots {
         let own = if origin.salt == self.salt { self.by_seq(origin.seq) } else { None };
         own.into_iter().chain(self.by_made.get(&origin)).collect()
     }
@@ -319,10 +333,10 @@ impl Shelf {
     /// The public id of a message.
     #[inline(always)]
     pub fn id(&self, kept: &Kept) -> MessageId {
-        match kept.extra.as_deref() {
-            Some(Extra { client_id: Some(id), .. }) => MessageId::Client(id.clone()),
-            Some(Extra { made_id: Some(id), .. }) => MessageId::Made(*id),
-            _ => MessageId::made(kept.published_at, self.salt, kept.seq),
+        match (kept.own_id(), kept.extra.as_deref()) {
+            (Some(id), _) => MessageId::Client(Bytes::copy_from_slice(id)),
+            (None, Some(Extra { made_id: Some(id), .. })) => MessageId::Made(*id),
+            (None, _) => MessageId::made(kept.published_at, self.salt, kept.seq),
         }
     }
 
@@ -330,12 +344,11 @@ impl Shelf {
     #[inline(always)]
     pub fn message(&self, kept: &Kept) -> Message {
         Message {
-            id: self.id(kept),
             salt: self.origin(kept).salt,
             lone: kept.lone != 0,
             seq: kept.seq,
             number: kept.number,
-            body: kept.body.bytes(),
+            body: kept.body.again(),
             published_at: kept.published_at,
             extra: kept.extra.clone(),
         }
@@ -344,13 +357,12 @@ impl Shelf {
     /// The message as its last consumer gets it.
     pub fn last_message(&self, kept: Kept) -> Message {
         Message {
-            id: self.id(&kept),
             salt: self.origin(&kept).salt,
             lone: kept.lone != 0,
             seq: kept.seq,
             number: kept.number,
             body: match kept.body {
-                Body::Held(bytes) => Some(bytes),
+                Body::Held(content) => Some(content),
                 Body::OnDisk(_) => None,
             },
             published_at: kept.published_at,
@@ -372,17 +384,17 @@ impl Shelf {
 
     /// Gives a body back to a message whose body is on disk.
     pub fn warm(&mut self, slot: u32, body: Bytes) {
-        if let Some(kept) = self.kept.get_mut(slot as usize)
+        if let Some(kept) = self.kept.get_mut(slot)
             && matches!(kept.body, Body::OnDisk(_))
         {
             self.resident += body.len() as u64;
-            kept.body = Body::Held(body);
+            kept.body = Body::Held(body.into());
         }
     }
 
     /// All messages with their slots.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Kept)> {
-        self.kept.iter().map(|(slot, kept)| (slot as u32, kept))
+        self.kept.iter()
     }
 }
 

@@ -3,7 +3,6 @@
 use super::model::{queue, topic};
 use super::*;
 use bytes::Bytes;
-use std::sync::Arc;
 
 /// One queue, number 1, with its topic and a ledger.
 struct One {
@@ -36,9 +35,7 @@ impl One {
     }
 
     fn put_with(&mut self, now: i64, body: &str, extra: Extra) -> Result<Placed, Refusal> {
-        let body = Bytes::copy_from_slice(body.as_bytes());
-        let extra = (extra != Extra::default()).then(|| Arc::new(extra));
-        let message = NewMessage { body, extra };
+        let message = NewMessage::new(Bytes::copy_from_slice(body.as_bytes()), extra);
         self.topic.publish(at(now), None, message, true, &mut self.ledger)
     }
 
@@ -171,7 +168,7 @@ fn failures_wait_as_the_backoff_says_and_end_among_the_dead_letters() {
     assert_eq!(one.topic.redrive(at(now), 1, &all, None, &mut one.ledger), Ok(1));
     let again = one.lend(now, 1).remove(0);
     assert_eq!(again.attempt, 1);
-    let view = one.topic.find(1, &again.message.id).unwrap();
+    let view = one.topic.find(1, &again.message.id()).unwrap();
     assert!(view.dead.is_some_and(|letter| letter.revived && letter.failures.len() == 4));
 }
 
@@ -274,13 +271,14 @@ fn a_client_id_is_one_living_message() {
     let mut one = one(QueuePolicy::default());
     let id = || Extra { client_id: Some(Bytes::from_static(b"x")), ..Extra::default() };
     let placed = one.put_with(0, "a", id()).unwrap();
-    assert_eq!(placed.id, MessageId::Client(Bytes::from_static(b"x")));
+    assert_eq!(placed.id, None, "the one it came with");
+    let named = MessageId::Client(Bytes::from_static(b"x"));
     assert_eq!(one.put_with(0, "b", id()), Err(Refusal::DuplicateId));
     one.topic.purge(1, &mut one.ledger).unwrap();
     one.put_with(0, "c", id()).expect("the first is gone, though its memory is not yet");
-    assert_eq!(one.topic.find(1, &placed.id).unwrap().message.body(), b"c");
+    assert_eq!(one.topic.find(1, &named).unwrap().message.body(), b"c");
     one.advance(0);
-    assert_eq!(one.topic.find(1, &placed.id).unwrap().message.body(), b"c");
+    assert_eq!(one.topic.find(1, &named).unwrap().message.body(), b"c");
 }
 
 #[test]
@@ -583,6 +581,101 @@ fn by_id_anywhere_a_message_is_acked_in_any_state() {
     }
     assert!(one.topic.is_empty());
     assert_eq!(one.topic.totals(1).unwrap().acked, 4);
+}
+
+#[test]
+fn an_id_as_a_client_says_it_acks_a_message_in_any_state() {
+    for keep_body in [true, false] {
+        let mut one = one(QueuePolicy { max_deliveries: 1, ..QueuePolicy::default() });
+        let mut put = |body: &'static str, extra: Extra| {
+            let message = NewMessage::new(Bytes::from_static(body.as_bytes()), extra);
+            let placed = one.topic.publish(at(0), None, message, keep_body, &mut one.ledger);
+            placed.unwrap().id
+        };
+        let named = |id: &'static [u8]| Extra { client_id: Some(id.into()), ..Extra::default() };
+        // Its publisher's own, though octoq might have made it.
+        let upper = b"0191E2B4-0000-7000-8000-000000000001";
+        let lower = b"0191e2b4-0000-7000-8000-000000000001";
+        for (body, id) in [("1", b"dead".as_slice()), ("2", b"held"), ("3", b""), ("4", upper)] {
+            assert_eq!(put(body, named(id)), None, "the one it came with");
+        }
+        assert_eq!(put("5", named(lower)), None);
+        assert_eq!(put("6", Extra { deliver_at: Some(at(500)), ..named(b"delayed") }), None);
+        let made = put("7", Extra::default()).unwrap().to_string();
+        let delayed = Extra { deliver_at: Some(at(500)), ..Extra::default() };
+        let made_delayed = put("8", delayed).unwrap().to_string();
+        let lent = one.lend(0, 2);
+        assert_eq!(lent[1].message.own_id(), Some(&b"held"[..]));
+        one.nack(0, &lent[0], fail());
+        let mut ack = |id: &[u8]| one.topic.ack_id(at(2), 1, id, &mut one.ledger);
+        let spelled = |id: &str| [id.to_uppercase(), id.replace('-', ""), format!("{{{id}}}")];
+        for id in
+            spelled(&made).iter().map(String::as_bytes).chain([b"unknown".as_slice(), b"\xff"])
+        {
+            assert_eq!(ack(id), Err(Refusal::MessageNotFound), "{}", id.escape_ascii());
+        }
+        let (made, made_delayed) = (made.as_bytes(), made_delayed.as_bytes());
+        for id in [b"dead".as_slice(), b"held", b"", upper, lower, b"delayed", made, made_delayed] {
+            assert_eq!(ack(id), Ok(()), "{}", id.escape_ascii());
+            assert_eq!(ack(id), Err(Refusal::MessageNotFound), "{} twice", id.escape_ascii());
+        }
+        assert_eq!(
+            one.topic.ack_id(at(2), 9, b"held", &mut one.ledger),
+            Err(Refusal::QueueNotFound)
+        );
+        assert!(one.topic.is_empty());
+        assert_eq!(one.topic.totals(1).unwrap().acked, 8);
+        one.topic.check_invariants();
+    }
+}
+
+#[test]
+fn a_body_that_is_left_to_the_store_leaves_its_id_here() {
+    let policy = TopicPolicy::default();
+    let mut history = History::new(&topic(1, Kind::Pubsub, policy));
+    let mut ledger = Ledger::on(1, u64::MAX - 1);
+    for (id, keep_body) in [("first", true), ("second", false)] {
+        let message = NewMessage::with_id(id.as_bytes(), b"body");
+        let placed = history.publish(at(0), message, true, keep_body, &mut ledger).unwrap();
+        assert_eq!(placed.id, None, "the one it came with");
+    }
+    history.commit(2);
+    let ids = |history: &History| -> Vec<_> {
+        let messages = history.read(1, 9, usize::MAX).messages;
+        messages.iter().map(|message| (message.id().to_string(), message.body.is_some())).collect()
+    };
+    assert_eq!(ids(&history), [("first".into(), true), ("second".into(), false)]);
+    assert_eq!(history.relieve(1, true, &mut ledger), 4);
+    assert_eq!(ids(&history), [("first".into(), false), ("second".into(), false)]);
+}
+
+#[test]
+fn a_message_that_goes_to_another_topic_takes_its_own_id_along() {
+    for keep_body in [true, false] {
+        let mut one = one(QueuePolicy::default());
+        let message = NewMessage::with_id(b"mine", b"body");
+        one.topic.publish(at(0), None, message, keep_body, &mut one.ledger).unwrap();
+        let mut other = Topic::new(&topic(2, Kind::Broker, TopicPolicy::default()), 1 << 40);
+        other.add_queue(queue(7, 2, QueuePolicy::default())).unwrap();
+        let all = Selection::Oldest(1);
+        let origin = one.topic.peek(1, End::Front, 1).unwrap()[0].message.origin();
+        assert_eq!(one.topic.transfer(at(1), 1, &all, 7.into(), &mut one.ledger), Ok(1));
+        for leaving in one.topic.take_leaving() {
+            assert_eq!(leaving.message.own_id(), Some(&b"mine"[..]));
+            other.adopt(at(1), Box::new(leaving)).unwrap();
+        }
+        assert!(
+            one.topic
+                .publish(at(1), None, NewMessage::with_id(b"mine", b""), true, &mut one.ledger)
+                .is_ok()
+        );
+        let again =
+            other.publish(at(1), None, NewMessage::with_id(b"mine", b""), true, &mut one.ledger);
+        assert_eq!(again, Err(Refusal::DuplicateId));
+        assert_eq!(other.peek(7, End::Front, 1).unwrap()[0].message.origin(), origin);
+        assert_eq!(other.ack_id(at(1), 7, b"mine", &mut one.ledger), Ok(()));
+        other.check_invariants();
+    }
 }
 
 #[test]

@@ -105,7 +105,9 @@ async fn broker_ids(broker: &TestBroker, topic: &str) -> Vec<String> {
     let handle = inside.topic(&inside.anonymous(), &name).await.unwrap();
     let list = Op::List { queue: None, state: State::InFlight, after: None, max: 10 };
     match handle.ask(list).await.unwrap() {
-        Reply::Listed(page) => page.views.iter().map(|view| view.message.id.to_string()).collect(),
+        Reply::Listed(page) => {
+            page.views.iter().map(|view| view.message.id().to_string()).collect()
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -159,7 +159,7 @@ async fn check_rows(target: Target, source: Blockqueue) -> Target {
     assert_eq!((policy.max_deliveries, policy.ack_deadline_ms), (4, 90_000));
     let waiting = served.list("orders", "mail", State::Ready).await;
     assert_eq!((body(&waiting[0]), waiting[0].attempts), ("one".into(), 1));
-    assert_eq!(waiting[0].message.id.to_string(), "m1");
+    assert_eq!(waiting[0].message.id().to_string(), "m1");
     assert_eq!(waiting[0].message.published_at.0, 1_767_261_660_000);
     let later = served.list("orders", "mail", State::Delayed).await;
     let shown: Vec<_> = later.iter().map(|view| (body(view), view.attempts)).collect();
@@ -230,7 +230,7 @@ async fn check_deliveries(target: Target, source: Blockqueue) {
     assert!(served.settings("orders", "audit").await.paused_out);
     let waiting = served.list("orders", "mail", State::Ready).await.remove(0);
     assert_eq!((body(&waiting), waiting.attempts), ("one".into(), 2));
-    assert_eq!(waiting.message.id.to_string(), m(1));
+    assert_eq!(waiting.message.id().to_string(), m(1));
     let attributes: serde_json::Value =
         serde_json::from_str(waiting.message.attributes().unwrap()).unwrap();
     assert_eq!(attributes, serde_json::json!({"k": "v", "correlation_id": "c1"}));

@@ -143,7 +143,7 @@ async fn fastqueue_messages_arrive_with_attempts_leases_and_ends() {
 
     let first = served.list("events", "all", State::Ready).await.remove(0).message;
     assert_eq!(first.attributes(), Some(r#"{"kind": "a"}"#));
-    assert_eq!(first.id.to_string(), id(1));
+    assert_eq!(first.id().to_string(), id(1));
     let age = -seconds_from_now(first.published_at);
     assert!((100..130).contains(&age), "it was published {age} s ago");
     let second = served.list("events", "all", State::Ready).await.remove(1).message;

@@ -91,7 +91,7 @@ async fn okq_queues_arrive_with_order_ids_and_what_is_held() {
     let waiting = served.list("mail", "default", State::Ready).await;
     let shown: Vec<_> = waiting
         .iter()
-        .map(|view| (view.message.id.to_string(), body(view), view.attempts))
+        .map(|view| (view.message.id().to_string(), body(view), view.attempts))
         .collect();
     let letter = |id: &str, attempts| (id.to_owned(), format!("letter {id}"), attempts);
     let last = ("6".to_owned(), String::new(), 0);

@@ -94,7 +94,7 @@ fn a_view_tells_when_a_message_is_due_and_its_receipt_only_in_flight() {
         assert_eq!(view.due, due, "{state:?}");
         assert_eq!(view.receipt.is_some(), state == State::InFlight, "{state:?}");
         assert_eq!(view.dead.is_some(), state == State::Dead, "{state:?}");
-        assert_eq!(subject.topic.find(QUEUE, &view.message.id), Ok(view));
+        assert_eq!(subject.topic.find(QUEUE, &view.message.id()), Ok(view));
     }
     let nobody = MessageId::Client("nobody".into());
     assert_eq!(subject.topic.find(QUEUE, &nobody), Err(Refusal::MessageNotFound));
@@ -105,7 +105,7 @@ fn a_message_is_deleted_by_id_whatever_its_state() {
     let mut subject = three_of_each();
     for (state, name) in STATES {
         let view = subject.topic.list(QUEUE, state, None, 1).unwrap().views.remove(0);
-        let id = view.message.id;
+        let id = view.message.id();
         assert_eq!(subject.topic.delete(QUEUE, &id, &mut subject.ledger), Ok(()), "{name}");
         let again = subject.topic.delete(QUEUE, &id, &mut subject.ledger);
         assert_eq!(again, Err(Refusal::MessageNotFound), "{name}");

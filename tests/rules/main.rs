@@ -18,7 +18,7 @@ use octoq::queue::{
     QueueName, QueuePolicy, Receive, Reference, Refusal, Returns, Timestamp, Topic,
     TopicDefinition, TopicName, TopicPolicy, View,
 };
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// The first queue of a subject, and the second.
 const QUEUE: u32 = 1;
@@ -59,8 +59,7 @@ fn queue_definition(number: u32, topic: u32, policy: QueuePolicy) -> QueueDefini
 }
 
 fn message(body: &str, extra: Extra) -> NewMessage {
-    let extra = (extra != Extra::default()).then(|| Arc::new(extra));
-    NewMessage { body: Bytes::copy_from_slice(body.as_bytes()), extra }
+    NewMessage::new(Bytes::copy_from_slice(body.as_bytes()), extra)
 }
 
 fn up_to(max: usize) -> Receive {
@@ -125,7 +124,7 @@ impl Subject {
 
     #[track_caller]
     fn put(&mut self, now: i64, bodies: &[&str]) -> Vec<MessageId> {
-        let mut put = |body: &&str| self.put_with(now, body, Extra::default()).id;
+        let mut put = |body: &&str| self.put_with(now, body, Extra::default()).id.unwrap();
         bodies.iter().map(&mut put).collect()
     }
 

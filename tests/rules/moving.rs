@@ -15,7 +15,7 @@ fn filled(bodies: &[&str]) -> (Subject, Vec<MessageId>) {
     for body in bodies {
         let named = message(body, Extra::default());
         let placed = subject.topic.publish(at(0), Some(QUEUE), named, true, &mut subject.ledger);
-        ids.push(placed.unwrap().id);
+        ids.push(placed.unwrap().id.unwrap());
     }
     (subject, ids)
 }
@@ -33,7 +33,7 @@ fn a_transfer_moves_ready_messages_to_the_back_of_another_queue() {
     assert_eq!(transfer(&mut subject, Selection::Ids(vec![ids[3].clone()]), OTHER), 1);
     assert_eq!(subject.ready(QUEUE), ["c"]);
     assert_eq!(subject.ready(OTHER), ["z", "a", "b", "d"]);
-    assert_eq!(subject.topic.find(OTHER, &ids[3]).unwrap().message.id, ids[3]);
+    assert_eq!(subject.topic.find(OTHER, &ids[3]).unwrap().message.id(), ids[3]);
     assert_eq!(subject.topic.totals(OTHER).unwrap().moved_in, 3);
 }
 
@@ -67,7 +67,7 @@ fn a_transfer_to_another_topic_keeps_ids_bodies_and_order() {
     }
     let views = target.peek(7, End::Front, 9).unwrap();
     assert_eq!(seen(&views), ["a", "b"]);
-    let moved: Vec<_> = views.into_iter().map(|view| view.message.id).collect();
+    let moved: Vec<_> = views.into_iter().map(|view| view.message.id()).collect();
     assert_eq!(moved, ids);
 }
 
@@ -136,7 +136,7 @@ fn a_purge_and_a_clear_are_one_record_whatever_is_there() {
         assert_eq!(ledger.records, [Record::Purged { queue: QUEUE, through: 5 }]);
         assert_eq!(subject.counts(QUEUE), [0, 0, u64::from(!clear), 1]);
         // Also before its memory is given back.
-        let id = &lent[0].message.id;
+        let id = &lent[0].message.id();
         let there = subject.topic.find(QUEUE, id).map(|view| view.state);
         let expected = if clear { Err(Refusal::MessageNotFound) } else { Ok(State::InFlight) };
         assert_eq!(there, expected);
@@ -257,7 +257,7 @@ fn a_queue_that_shares_messages_takes_copies_with_the_same_ids() {
     assert_eq!(subject.ready(OTHER), ["a", "b"]);
     let views = target.peek(QUEUE, End::Front, 9).unwrap();
     assert_eq!(seen(&views), ["a", "b"]);
-    assert!(views.iter().map(|view| &view.message.id).eq(&ids));
+    assert!(views.iter().map(|view| view.message.id()).eq(ids));
     subject.topic.purge(OTHER, &mut subject.ledger).unwrap();
     subject.advance(0);
     assert_eq!((subject.topic.len(), target.len()), (0, 2));

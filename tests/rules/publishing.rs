@@ -140,19 +140,20 @@ fn a_duplicate_is_answered_with_the_id_the_first_publisher_chose() {
     };
     let first = subject.put_with(0, "a", extra("first"));
     let second = subject.put_with(0, "a", extra("second"));
-    assert_eq!(first.id, MessageId::Client("first".into()));
-    assert_eq!((second.id, second.duplicate), (first.id, true));
+    assert_eq!(first.id, None, "the one it came with");
+    assert_eq!((second.id, second.duplicate), (Some(MessageId::Client("first".into())), true));
 }
 
 #[test]
 fn a_client_id_is_unique_while_the_message_lives() {
     let mut subject = Subject::queue(QueuePolicy::default());
     let extra = || Extra { client_id: Some("mine".into()), ..Extra::default() };
-    let placed = subject.put_with(0, "a", extra());
+    subject.put_with(0, "a", extra());
     assert_eq!(subject.try_put(0, "b", extra()), Err(Refusal::DuplicateId));
-    subject.lend(0, 1);
+    let lent = subject.lend(0, 1).remove(0).message;
+    assert_eq!(lent.id(), MessageId::Client("mine".into()));
     assert_eq!(subject.try_put(0, "b", extra()), Err(Refusal::DuplicateId), "in flight");
-    subject.ack(0, &by_id(QUEUE, &placed.id)).unwrap();
+    subject.ack(0, &by_id(QUEUE, &lent.id())).unwrap();
     assert!(subject.try_put(0, "b", extra()).is_ok());
 }
 

@@ -65,7 +65,7 @@ impl<'a> From<&'a Message> for MessageView<'a> {
     fn from(message: &'a Message) -> Self {
         let (text, coded) = body_text(message.body());
         let encoding = coded.then_some("base64");
-        MessageView { id: shown_id(&message.id), message: text, encoding }
+        MessageView { id: shown_id(&message.id()), message: text, encoding }
     }
 }
 

@@ -198,7 +198,7 @@ impl Publish<'_> {
             return Err(Refused::malformed("delay: longer than ten years"));
         }
         let extra = Extra { deliver_at: Some(now.after(delay)), ..Extra::default() };
-        Ok(NewMessage { body, extra: Some(Arc::new(extra)) })
+        Ok(NewMessage { body: body.into(), extra: Some(Arc::new(extra)) })
     }
 }
 

@@ -120,19 +120,18 @@ fn escape(out: &mut Vec<u8>, c: char) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::{Extra, MessageId, Timestamp};
+    use crate::queue::{Extra, Timestamp};
     use bytes::Bytes;
     use std::sync::Arc;
 
     fn message(body: &[u8], attributes: Option<&str>) -> Message {
         let extra = Extra { attributes: attributes.map(Arc::from), ..Extra::default() };
         Message {
-            id: MessageId::Client(Bytes::new()),
             salt: 0,
             lone: false,
             seq: 1,
             number: 1,
-            body: Some(Bytes::copy_from_slice(body)),
+            body: Some(Bytes::copy_from_slice(body).into()),
             published_at: Timestamp(0),
             extra: Some(Arc::new(extra)),
         }

@@ -259,7 +259,7 @@ impl Round {
 
     fn add_put(&mut self, batch: usize, body: Bytes, json: bool, batch_max: usize) {
         let extra = json.then(|| self.dsmq.0.json.clone());
-        let message = NewMessage { body, extra };
+        let message = NewMessage { body: body.into(), extra };
         let Some(batch) = self.batches.get_mut(batch) else { return };
         let queue = self.places.target(batch.place).and_then(|target| target.queue.clone());
         if let (Some(Slot::Op(Op::Publish { messages, .. })), Some(answer)) =

@@ -22,7 +22,7 @@ pub async fn publish(asked: &Asked<'_>, new: CreateMessage) -> Replied {
     let extra = attributes
         .clone()
         .map(|attributes| Arc::new(Extra { attributes: Some(attributes), ..Extra::default() }));
-    let message = NewMessage { body: body.clone(), extra };
+    let message = NewMessage { body: body.clone().into(), extra };
     let topic = asked.topic().await?;
     let op = match topic.kind() {
         Kind::Broker => Op::PublishCopies(message),

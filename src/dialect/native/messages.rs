@@ -81,6 +81,7 @@ pub async fn publish(
     } else {
         vec![object::<PublishBody<'_>>(&body)?.message(now)?]
     };
+    let own: Vec<Option<String>> = messages.iter().map(own_id).collect();
     let (reply, handle) = ask(&native, &who, &name, Op::Publish { to, messages }).await?;
     let durability = handle.durability();
     let results = match reply {
@@ -89,13 +90,22 @@ pub async fn publish(
         _ => return Err(unexpected()),
     };
     if many {
-        let view = |placed: Placed| PlacedView::new(&placed, durability);
-        let results: Vec<_> =
-            results.into_iter().map(|result| ResultView::of(result, view)).collect();
+        let view = |own| move |placed: Placed| PlacedView::new(&placed, own, durability);
+        let results: Vec<_> = results
+            .into_iter()
+            .zip(own)
+            .map(|(result, own)| ResultView::of(result, view(own)))
+            .collect();
         return Ok(HttpResponse::Ok().json(Results { results }));
     }
     let placed = results.into_iter().next().ok_or_else(unexpected)??;
-    Ok(HttpResponse::Created().json(PlacedView::new(&placed, durability)))
+    let own = own.into_iter().next().flatten();
+    Ok(HttpResponse::Created().json(PlacedView::new(&placed, own, durability)))
+}
+
+/// What the publisher calls it.
+fn own_id(message: &NewMessage) -> Option<String> {
+    message.own_id().map(|id| String::from_utf8_lossy(id).into_owned())
 }
 
 #[derive(Serialize)]

@@ -112,20 +112,18 @@ impl PublishBody<'_> {
         if priority > 9 {
             return Err(Problem::invalid("`priority` must be 0 to 9"));
         }
-        Ok(NewMessage {
-            body,
-            extra: Some(Arc::new(Extra {
-                client_id: key("id", self.id)?,
-                made_id: None,
-                attributes,
-                deliver_at: delayed.or(self.deliver_at_ms.map(Timestamp)),
-                expires_at: span("ttl_ms", self.ttl_ms)?,
-                dedup_key: key("dedup_key", self.dedup_key)?,
-                priority,
-                front: self.front.unwrap_or(false),
-                past: None,
-            })),
-        })
+        let extra = Extra {
+            client_id: key("id", self.id)?,
+            made_id: None,
+            attributes,
+            deliver_at: delayed.or(self.deliver_at_ms.map(Timestamp)),
+            expires_at: span("ttl_ms", self.ttl_ms)?,
+            dedup_key: key("dedup_key", self.dedup_key)?,
+            priority,
+            front: self.front.unwrap_or(false),
+            past: None,
+        };
+        Ok(NewMessage::new(body, extra))
     }
 }
 
@@ -139,10 +137,10 @@ pub struct PlacedView {
 }
 
 impl PlacedView {
-    /// As the topic's level confirms it.
-    pub fn new(placed: &Placed, durability: Level) -> Self {
+    /// As the topic's level confirms it; `own`: the id that the publisher gave it.
+    pub fn new(placed: &Placed, own: Option<String>, durability: Level) -> Self {
         PlacedView {
-            id: placed.id.to_string(),
+            id: placed.id.as_ref().map(MessageId::to_string).or(own).unwrap_or_default(),
             seq: placed.seq,
             duplicate: placed.duplicate,
             durability,
@@ -191,7 +189,7 @@ impl<'a> From<&'a Delivery> for DeliveryView<'a> {
     fn from(delivery: &'a Delivery) -> Self {
         let message = &delivery.message;
         DeliveryView {
-            id: message.id.to_string(),
+            id: message.id().to_string(),
             seq: message.seq,
             body: BodyView::of(message.body()),
             attributes: message.attributes().and_then(|text| serde_json::from_str(text).ok()),

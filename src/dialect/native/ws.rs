@@ -153,10 +153,10 @@ const FORMAT: PushFormat = PushFormat {
     message: |source: &PushSource, message: &Message, out: &mut BytesMut| {
         let mut id = uuid::Uuid::encode_buffer();
         let own;
-        let id: &str = match &message.id {
+        let id: &str = match message.id() {
             crate::queue::MessageId::Made(uuid) => uuid.hyphenated().encode_lower(&mut id),
-            crate::queue::MessageId::Client(_) => {
-                own = message.id.to_string();
+            client => {
+                own = client.to_string();
                 &own
             }
         };

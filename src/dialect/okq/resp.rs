@@ -125,6 +125,24 @@ fn number(digits: &[u8]) -> Option<i64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
+/// A length of a few digits after the type at `at`, as every client writes it, and where the next
+/// element begins. `None`: look again, in [`header`].
+#[inline]
+fn length(input: &[u8], at: usize) -> Option<(usize, usize)> {
+    let seen = input.get(at + 1..)?;
+    let mut value = 0;
+    for (nth, byte) in seen.iter().take(9).enumerate() {
+        match byte {
+            b'0'..=b'9' => value = value * 10 + usize::from(byte - b'0'),
+            b'\r' if nth > 0 && seen.get(nth + 1) == Some(&b'\n') => {
+                return Some((value, at + nth + 3));
+            }
+            _ => return None,
+        }
+    }
+    None
+}
+
 /// What follows the type at `at`, up to CR LF: the text, and where the next element begins.
 fn header(input: &[u8], at: usize) -> Result<Option<(&[u8], usize)>, Malformed> {
     let rest = input.get(at + 1..).unwrap_or_default();
@@ -193,6 +211,10 @@ impl Decoder {
         (self.at, self.not_strings, self.ignored) = (0, false, false);
         match first {
             b'*' => {
+                if let Some((count @ 1..=ELEMENTS_MAX, at)) = length(input, 0) {
+                    (self.at, self.left) = (at, Some(count));
+                    return Ok(Begun::Elements(count));
+                }
                 let Some((digits, at)) = header(input, 0)? else {
                     return Ok(Begun::Done(Step::More));
                 };
@@ -231,6 +253,19 @@ impl Decoder {
         bounds: &Bounds,
     ) -> Result<Step, Malformed> {
         while left > 0 {
+            // What nearly every element is: a short string, and it is there.
+            if input.get(self.at) == Some(&b'$')
+                && let Some((length, start)) = length(input, self.at)
+                && let end = start + length
+                && end + 2 <= bounds.request_bytes_max
+                && length <= bounds.bulk_bytes_max
+                && input.get(end..end + 2) == Some(b"\r\n")
+            {
+                self.spans.push((start, end));
+                self.at = end + 2;
+                left -= 1;
+                continue;
+            }
             let (span, next) = match input.get(self.at) {
                 None => return Ok(self.wait(left, input, bounds)),
                 Some(b'$') => {
@@ -535,7 +570,7 @@ mod tests {
 
     #[test]
     fn requests_are_read_as_they_are_written() {
-        let table: [(&[u8], &[&str]); 32] = [
+        let table: [(&[u8], &[&str]); 46] = [
             (b"*1\r\n$4\r\nPING\r\n", &["PING"]),
             (b"*3\r\n$1\r\na\r\n$0\r\n\r\n$4\r\n\r\n\0\xff\r\n", &["a||\\r\\n\\x00\\xff"]),
             (b"*1\r\n+PING\r\n*1\r\n$1\r\nx\r\n", &["PING", "x"]),
@@ -569,6 +604,21 @@ mod tests {
                 &["too long", "PING"]),
             (b"*20\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n$1\r\na\r\n:1\r\n+a\r\nPING\r\n",
                 &["too long", "PING"]),
+            // Lengths as no client writes them.
+            (b"*2\r\n$003\r\nfoo\r\n$-1\r\nPING\r\n", &["not strings", "PING"]),
+            (b"*03\r\n$+3\r\nfoo\r\n$00000003\r\nbar\r\n$000000003\r\nbaz\r\n", &["foo|bar|baz"]),
+            (b"*+1\r\n$0000000003\r\nfoo\r\n*00000001\r\n$1\r\na\r\n", &["foo", "a"]),
+            (b"*000000001\r\n$1\r\na\r\n*0000000001\r\n$1\r\nb\r\n*00\r\nPING\r\n", &["a", "b", "PING"]),
+            (b"*-0\r\n*1\r\n$-0\r\n\r\n*1\r\n$00\r\n\r\n", &["", ""]),
+            (b"*1\r\n$\r\n", &["invalid bulk length"]),
+            (b"*\r\n", &["invalid multibulk length"]),
+            (b"*1\r\n$1 \r\na\r\n", &["invalid bulk length"]),
+            (b"*1\r\n$1\ra\r\n", &["invalid bulk length"]),
+            (b"*1\r\n$1\na\r\n", &["expected CRLF after a string"]),
+            (b"*1\r\n$99999999\r\n", &["invalid bulk length"]),
+            (b"*1\r\n$999999999\r\n", &["invalid bulk length"]),
+            (b"*1\r\n$4294967299\r\nfoo\r\n", &["invalid bulk length"]),
+            (b"*4294967297\r\n$1\r\na\r\n", &["invalid multibulk length"]),
             (b"", &[]),
             (b"*2\r\n$4\r\nPING\r\n", &[]),
         ];

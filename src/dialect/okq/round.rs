@@ -12,13 +12,12 @@ use crate::broker::{
 };
 use crate::queue::*;
 use bytes::Bytes;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
 /// Requests of one round.
 const REQUESTS_MAX: usize = 1024;
-/// Bytes of events pushed in one round.
+/// Bytes of events pushed, and of ids, in one round.
 const PUSHED_BYTES_MAX: usize = 1 << 20;
 /// Receives of one round: each may hand out `limits.receive_bytes_max`.
 const RECEIVES_MAX: usize = 4;
@@ -42,8 +41,8 @@ pub enum Due {
     Said(&'static [u8]),
     /// These bytes.
     Bytes(Vec<u8>),
-    /// A push; its id, if it is a duplicate.
-    Pushed { at: Place, nth: u32, extra: Arc<Extra> },
+    /// A push; where its id is among those of the round, for a duplicate.
+    Pushed { at: Place, nth: u32, id: (u32, u32) },
     /// One of several pops.
     Popped { at: Place, nth: u32 },
     /// All that was popped, with the name of the queue where it is told.
@@ -81,6 +80,8 @@ pub struct Round {
     parts: Vec<Part>,
     due: Vec<Due>,
     merged: Vec<Merged>,
+    /// What was pushed: the ids, one behind the other.
+    ids: Vec<u8>,
     pushed_bytes: usize,
     receives: usize,
 }
@@ -98,11 +99,16 @@ pub fn event_id(id: &[u8]) -> MessageId {
 
 /// `[id, contents]`, without its head.
 pub fn event(out: &mut Vec<u8>, message: &Message) {
-    match &message.id {
-        MessageId::Client(id) => resp::bulk(out, id),
-        MessageId::Made(uuid) => {
+    match message.own_id() {
+        Some(id) => resp::bulk(out, id),
+        None => {
             let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-            resp::bulk(out, Uuid::hyphenated(*uuid).encode_lower(&mut text).as_bytes());
+            match message.id() {
+                MessageId::Made(uuid) => {
+                    resp::bulk(out, uuid.hyphenated().encode_lower(&mut text).as_bytes());
+                }
+                MessageId::Client(id) => resp::bulk(out, &id),
+            }
         }
     }
     resp::bulk(out, message.body());
@@ -213,11 +219,13 @@ impl Round {
     }
 
     /// A push.
-    pub fn push(&mut self, target: &Target, caller: &Caller, body: Bytes, extra: Arc<Extra>) {
+    pub fn push(&mut self, target: &Target, caller: &Caller, id: &[u8], message: NewMessage) {
         let part = self.part(target, caller, true);
-        let message = NewMessage { body, extra: Some(extra.clone()) };
         let (at, nth) = self.publish(part, target, message);
-        self.due.push(Due::Pushed { at, nth, extra });
+        let start = self.ids.len();
+        self.ids.extend_from_slice(id);
+        self.pushed_bytes += id.len();
+        self.due.push(Due::Pushed { at, nth, id: (start as u32, self.ids.len() as u32) });
     }
 
     /// A push that is answered at once.
@@ -282,15 +290,17 @@ impl Round {
 
     /// An ack, whatever the state of the event.
     pub fn ack(&mut self, target: &Target, caller: &Caller, id: &[u8]) {
+        self.pushed_bytes += id.len();
         let part = self.part(target, caller, true);
-        let named = Named::Anywhere { queue: target.queue.clone(), id: event_id(id) };
         let nth = match self.last_op(part) {
-            Some(Op::Ack(others)) if others.len() < MERGED_MAX => {
-                others.push(named);
-                others.len() - 1
+            Some(Op::AckIds { queue, ids }) if ids.len() < MERGED_MAX && *queue == target.queue => {
+                ids.push(id);
+                ids.len() - 1
             }
             _ => {
-                self.add(part, Op::Ack(vec![named]));
+                let mut ids = IdList::default();
+                ids.push(id);
+                self.add(part, Op::AckIds { queue: target.queue.clone(), ids });
                 0
             }
         };
@@ -420,11 +430,11 @@ impl Round {
         match due {
             Due::Said(bytes) => out.extend_from_slice(bytes),
             Due::Bytes(bytes) => out.extend_from_slice(&bytes),
-            Due::Pushed { at, nth, extra } => match self.reply(at) {
+            Due::Pushed { at, nth, id } => match self.reply(at) {
                 Reply::Published(results) => match results.get(nth as usize) {
                     Some(Ok(_)) => out.extend_from_slice(resp::OK),
                     Some(Err(BrokerError::Refused(Refusal::DuplicateId))) => {
-                        let id = extra.client_id.as_deref().unwrap_or_default();
+                        let id = self.ids.get(id.0 as usize..id.1 as usize).unwrap_or_default();
                         resp::error(out, [b"ERR duplicate event ", id].concat());
                     }
                     Some(Err(error)) => resp::error(out, refusal(error).as_bytes()),

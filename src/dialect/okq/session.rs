@@ -18,7 +18,7 @@ use crate::dialect::socket::Attention;
 use crate::queue::*;
 use bytes::{Buf, Bytes, BytesMut};
 use rustc_hash::FxHashMap;
-use std::{collections::VecDeque, io, sync::Arc, time::Duration};
+use std::{collections::VecDeque, io, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -486,17 +486,23 @@ impl Talk {
                 format!("ERR event id of {length} bytes exceeds the limit of {ID_BYTES_MAX}");
             return self.round.refuse(text);
         }
-        // Copies of their own: slices would keep the whole read buffer alive.
-        let client_id = Some(Bytes::copy_from_slice(id));
-        let extra = Arc::new(Extra { client_id, front, ..Extra::default() });
-        let body = Bytes::copy_from_slice(contents);
+        // A copy of its own: slices would keep the whole read buffer alive.
+        let message = if front {
+            let client_id = Some(Bytes::copy_from_slice(id));
+            let extra = Extra { client_id, front, ..Extra::default() };
+            NewMessage::new(Bytes::copy_from_slice(contents), extra)
+        } else {
+            NewMessage::with_id(id, contents)
+        };
         if !noblock {
-            return self.round.push(target, caller, body, extra);
+            return self.round.push(target, caller, id, message);
         }
         let limit = self.broker().limits().body_bytes_max;
         let rights = target.handle.clone().for_caller(caller).need(crate::auth::Rights::WRITE);
         let refused = match rights {
-            Ok(()) if body.len() > limit => Some(BrokerError::TooLarge { size: body.len(), limit }),
+            Ok(()) if contents.len() > limit => {
+                Some(BrokerError::TooLarge { size: contents.len(), limit })
+            }
             Ok(()) => None,
             Err(error) => Some(error),
         };
@@ -504,10 +510,7 @@ impl Talk {
             return self.round.refuse(refusal(&error).as_bytes());
         }
         match self.okq.noblock() {
-            Some(unfinished) => {
-                let message = NewMessage { body, extra: Some(extra) };
-                self.round.push_unfinished(target, caller, message, unfinished);
-            }
+            Some(unfinished) => self.round.push_unfinished(target, caller, message, unfinished),
             None => self.round.refuse("ERR too busy to process NOBLOCK event"),
         }
     }

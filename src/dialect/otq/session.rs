@@ -777,7 +777,7 @@ impl Talk {
             return;
         }
         let rows: Vec<bool> = gathered.iter().map(Option::is_some).collect();
-        let message = |body| NewMessage { body, extra: open.extra.clone() };
+        let message = |body: Bytes| NewMessage { body: body.into(), extra: open.extra.clone() };
         let mut messages: Vec<NewMessage> = gathered.into_iter().flatten().map(message).collect();
         let mut jobs = Vec::with_capacity(open.targets.len());
         for (at, target) in open.targets.iter().enumerate() {

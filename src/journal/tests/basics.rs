@@ -67,7 +67,7 @@ fn what_was_submitted_is_there_after_a_restart() {
     assert_eq!(all[0].extra, full.extra);
     assert_eq!(all[0].entries[0].visible_at, full.visible_at);
     assert_eq!(all[0].expires_at, full.expires_at);
-    assert_eq!(all[0].body, Some(body(first)));
+    assert_eq!(all[0].body, Some(body(first).into()));
     let [one, two] = &all[1].entries[..] else { panic!("{:?}", all[1]) };
     assert_eq!(
         (one.entry, one.queue, one.attempts, one.visible_at),
@@ -203,7 +203,7 @@ fn a_moved_message_is_ready_in_its_new_place_under_its_number() {
     assert_eq!(all[2].entries[0].visible_at, Timestamp(8));
     assert_eq!((all[1].entries.len(), all[1].entries[0].entry), (1, 4));
     assert_eq!((all[2].entries[0].entry, all[2].entries[0].queue), (11, 3));
-    assert_eq!(all[2].body, Some(body(2)));
+    assert_eq!(all[2].body, Some(body(2).into()));
     let mut only = Vec::new();
     journal.restore(Some(3), &mut |_| false, &mut |m| only.push((m.number, m.body))).unwrap();
     assert_eq!(only, [(1, None), (11, None)]);

@@ -142,7 +142,7 @@ impl Told {
             if !there.insert(message.number) {
                 faults.push(format!("{} is there twice", message.number));
             }
-            if message.body != Some(body(message.number)) {
+            if message.body != Some(body(message.number).into()) {
                 faults.push(format!("{} has another body", message.number));
             }
         }

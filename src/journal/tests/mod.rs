@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod disk;
 mod formats;
+mod ids;
 mod marks;
 
 use super::*;
@@ -90,7 +91,7 @@ pub(super) fn stored(number: u64, place: Place) -> Stored {
         visible_at: Timestamp(1_700_000_000_000),
         expires_at: Timestamp::NEVER,
         extra: None,
-        body: body(number),
+        body: body(number).into(),
         place,
     }
 }

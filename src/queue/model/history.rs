@@ -112,7 +112,7 @@ impl World {
         let now = self.now;
         let expires_at = ttl.map(|ttl| now.after(ms(ttl)));
         let extra = Extra { expires_at, ..Extra::default() };
-        let message = NewMessage { body: Bytes::from(vec![1; size]), extra: Some(Arc::new(extra)) };
+        let message = NewMessage { body: vec![1; size].into(), extra: Some(Arc::new(extra)) };
         let got = self.history.publish(now, message, listeners, true, &mut self.ledger);
         let policy = self.definition.policy.clone();
         let bytes = size as u64;

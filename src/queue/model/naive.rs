@@ -251,7 +251,8 @@ impl Naive {
         if self.policy.paused_in {
             return Err(Refusal::Paused);
         }
-        let extra = message.extra.as_deref().cloned().unwrap_or_default();
+        let mut extra = message.extra.as_deref().cloned().unwrap_or_default();
+        extra.client_id = message.own_id().map(Bytes::copy_from_slice);
         if let Some(key) = &extra.dedup_key
             && let Some((_, first, _)) =
                 self.keys.iter().find(|(k, _, until)| k == key && *until > now)
@@ -295,7 +296,9 @@ impl Naive {
             Some(id) => MessageId::Client(id.clone()),
             None => MessageId::made(published_at, self.salt, seq),
         };
-        let placed = Placed { id: id.clone(), seq, duplicate: false };
+        let made = extra.client_id.is_none().then(|| id.clone());
+        let placed = Placed { id: made, seq, duplicate: false };
+        let first = Placed { id: Some(id.clone()), ..placed.clone() };
         if accepting.is_empty() {
             self.unrouted += 1;
             return Ok(placed);
@@ -365,7 +368,7 @@ impl Naive {
         {
             *next += 1;
             self.keys.retain(|(known, _, _)| *known != key);
-            self.keys.push((key, placed.clone(), now.after(ms(self.policy.dedup_window_ms))));
+            self.keys.push((key, first, now.after(ms(self.policy.dedup_window_ms))));
             while self.keys.len() > self.policy.dedup_keys_max {
                 self.keys.remove(0);
             }

@@ -8,7 +8,7 @@ use crate::queue::*;
 use bytes::Bytes;
 use proptest::prelude::*;
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ enum Op {
     AckByOrigin { nth: usize, queue: Option<u32> },
     NackByOrigin { nth: usize, queue: Option<u32>, nack: Nack },
     Limit { queue: u32, max_deliveries: u32 },
-    AckAnywhere { queue: u32, nth: usize },
+    AckAnywhere { queue: u32, nth: usize, as_text: bool },
     Nack { nth: usize, nack: Nack },
     NackAnywhere { queue: u32, nth: usize, nack: Nack },
     Extend { nth: usize, span: u64 },
@@ -39,6 +39,7 @@ enum Op {
     PauseOut { queue: u32, is: bool },
     Carry { queue: u32 },
     Drop { queue: u32 },
+    Warm { queue: u32 },
     Unpublish { back: u64 },
     Step { ms: u64 },
     Advance { budget: usize },
@@ -48,10 +49,13 @@ enum Op {
 #[derive(Debug, Clone)]
 struct Draft {
     bytes: usize,
+    /// The publisher's own id comes before the body, not with what else it said.
+    id_before: bool,
+    keep_body: bool,
     extra: Option<DraftExtra>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct DraftExtra {
     priority: u8,
     front: bool,
@@ -166,8 +170,12 @@ fn draft() -> impl Strategy<Value = Draft> {
     let extra = extra.prop_map(|(priority, front, delay, life, attribute, key, client, past)| {
         DraftExtra { priority, front, delay, life, attribute, key, client, past }
     });
-    (0usize..20, prop::option::weighted(0.6, extra))
-        .prop_map(|(bytes, extra)| Draft { bytes, extra })
+    let only_id = (0u8..4).prop_map(|n| DraftExtra { client: Some(n), ..DraftExtra::default() });
+    let extra =
+        prop_oneof![3 => Just(None), 2 => only_id.prop_map(Some), 6 => extra.prop_map(Some)];
+    (0usize..20, extra, any::<bool>(), prop::bool::weighted(0.8)).prop_map(
+        |(bytes, extra, id_before, keep_body)| Draft { bytes, id_before, keep_body, extra },
+    )
 }
 
 fn nack() -> impl Strategy<Value = Nack> {
@@ -208,7 +216,9 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (0usize..8, prop::option::of(queue()), nack())
             .prop_map(|(nth, queue, nack)| Op::NackByOrigin { nth, queue, nack }),
         2 => (queue(), 0u32..4).prop_map(|(queue, max_deliveries)| Op::Limit { queue, max_deliveries }),
-        3 => (queue(), 0usize..8).prop_map(|(queue, nth)| Op::AckAnywhere { queue, nth }),
+        4 => (queue(), 0usize..8, any::<bool>())
+            .prop_map(|(queue, nth, as_text)| Op::AckAnywhere { queue, nth, as_text }),
+        2 => queue().prop_map(|queue| Op::Warm { queue }),
         3 => (queue(), 0usize..8, nack())
             .prop_map(|(queue, nth, nack)| Op::NackAnywhere { queue, nth, nack }),
         12 => (0usize..8, nack()).prop_map(|(nth, nack)| Op::Nack { nth, nack }),
@@ -244,6 +254,8 @@ struct World {
     ids: Vec<MessageId>,
     /// Of published messages, with the salt, oldest first.
     origins: Vec<Origin>,
+    /// Topic and sequence number of those whose bodies were left to the store.
+    cold: BTreeSet<(u32, u64)>,
     queues_made: u32,
     setup: Setup,
 }
@@ -262,6 +274,7 @@ impl World {
             given: Vec::new(),
             ids: Vec::new(),
             origins: Vec::new(),
+            cold: BTreeSet::new(),
             queues_made: 0,
             setup: setup.clone(),
         };
@@ -307,7 +320,7 @@ impl World {
         for (leaving, mut place) in leaving.into_iter().zip(left) {
             assert_eq!((leaving.to_queue, leaving.to_entry), (place.queue, place.number));
             assert_eq!(
-                (leaving.message.number, &leaving.message.id),
+                (leaving.message.number, &leaving.message.id()),
                 (place.text.number, &place.text.id)
             );
             assert_eq!(leaving.message.lone, place.text.lone);
@@ -458,10 +471,15 @@ impl World {
                     None => assert_eq!(found, Err(Refusal::MessageNotFound)),
                 }
             }
-            Op::AckAnywhere { queue, nth } => {
+            Op::AckAnywhere { queue, nth, as_text } => {
                 let Some((of, id, place)) = self.somewhere(*queue, *nth) else { return };
-                let anywhere = Reference::Anywhere { queue: *queue, id };
-                let found = self.topics[of].ack(now, &anywhere, &mut self.ledger);
+                let found = if *as_text {
+                    let text = id.to_string();
+                    self.topics[of].ack_id(now, *queue, text.as_bytes(), &mut self.ledger)
+                } else {
+                    let anywhere = Reference::Anywhere { queue: *queue, id };
+                    self.topics[of].ack(now, &anywhere, &mut self.ledger)
+                };
                 match place {
                     Some(place) => {
                         assert_eq!(found, Ok(()));
@@ -550,6 +568,13 @@ impl World {
                 self.naive[of].drop_queue(*queue);
                 self.add_queue(of, *queue);
             }
+            Op::Warm { queue } => {
+                let of = self.topic_of(*queue);
+                self.flush();
+                let cold = self.topics[of].cold_ahead(*queue, 3).into_iter();
+                let bodies = cold.map(|number| (number, self.store.body(number).unwrap()));
+                self.topics[of].warm(bodies.collect());
+            }
             Op::Unpublish { back } => {
                 // Only what is as it was published: the engine takes it back before anybody saw it.
                 let seq = self.naive[0].last_seq.saturating_sub(*back);
@@ -577,7 +602,8 @@ impl World {
                     self.advance(of, usize::MAX);
                 }
                 self.flush();
-                self.compare_restored();
+                self.compare_restored(true);
+                self.compare_restored(false);
             }
         }
     }
@@ -612,11 +638,15 @@ impl World {
         let extra = message.extra.map(|extra| {
             Arc::new(Extra { client_id: None, dedup_key: None, ..Extra::clone(&extra) })
         });
-        let message = NewMessage { extra, ..message };
-        let copies = self.topics[0].publish_copies(self.now, &message, true, &mut self.ledger);
+        let message = NewMessage { body: message.body.into_body().into(), extra };
+        let keep_body = draft.keep_body;
+        let copies = self.topics[0].publish_copies(self.now, &message, keep_body, &mut self.ledger);
         let expected = self.naive[0].publish_copies(self.now, &message, &mut self.next);
         assert_eq!(copies, expected);
         self.origins.extend(copies.iter().flatten().map(|copy| copy.origin));
+        if !keep_body {
+            self.cold.extend(copies.iter().flatten().map(|copy| (1, copy.origin.seq)));
+        }
     }
 
     fn message(&self, draft: &Draft) -> NewMessage {
@@ -624,7 +654,7 @@ impl World {
         let extra = draft.extra.as_ref().map(|extra| {
             let text = |prefix: &str, n: u8| Bytes::from(format!("{prefix}{n}"));
             let after = |ms: u64| now.after(Duration::from_millis(ms));
-            Arc::new(Extra {
+            Extra {
                 client_id: extra.client.map(|n| text("client", n)),
                 attributes: extra.attribute.map(|value| format!(r#"{{"a":"{value}"}}"#).into()),
                 deliver_at: extra.delay.map(after),
@@ -633,9 +663,17 @@ impl World {
                 priority: extra.priority,
                 front: extra.front,
                 ..Extra::default()
-            })
+            }
         });
-        NewMessage { body: Bytes::from(vec![b'x'; draft.bytes]), extra }
+        let body = vec![b'x'; draft.bytes];
+        let Some(mut extra) = extra else { return NewMessage::plain(body.into()) };
+        let body = match extra.client_id.take_if(|_| draft.id_before) {
+            Some(id) => Content::with_id(&id, &body),
+            None => body.into(),
+        };
+        // Without options it goes the short way.
+        let extra = (extra != Extra::default()).then(|| Arc::new(extra));
+        NewMessage { body, extra }
     }
 
     fn publish(&mut self, to: Option<u32>, draft: &Draft) {
@@ -646,17 +684,23 @@ impl World {
             None => (to.map_or(0, |to| self.topic_of(to)), to),
         };
         let (now, mut message) = (self.now, self.message(draft));
-        if let (Some(past), Some(extra)) = (past, &message.extra) {
+        if let Some(past) = past {
             let past = Some(Box::new(self.past(of, past)));
-            message.extra = Some(Arc::new(Extra { past, ..Extra::clone(extra) }));
+            let extra = message.extra.as_deref().cloned().unwrap_or_default();
+            message.extra = Some(Arc::new(Extra { past, ..extra }));
         }
-        let placed = self.topics[of].publish(now, to, message.clone(), true, &mut self.ledger);
+        let (keep_body, ledger) = (draft.keep_body, &mut self.ledger);
+        let placed = self.topics[of].publish(now, to, message.clone(), keep_body, ledger);
         let expected = self.naive[of].publish(now, to, &message, &mut self.next);
         assert_eq!(placed, expected);
         if let Ok(placed) = placed {
             let salt = self.naive[of].salt;
             self.origins.push(Origin { salt, seq: placed.seq });
-            self.ids.push(placed.id);
+            let own = || MessageId::Client(Bytes::copy_from_slice(message.own_id().unwrap()));
+            self.ids.push(placed.id.unwrap_or_else(own));
+            if !keep_body && !placed.duplicate {
+                self.cold.insert((of as u32 + 1, placed.seq));
+            }
         }
     }
 
@@ -695,12 +739,15 @@ impl World {
         let expected = self.naive[of].receive(now, queue, request);
         assert_eq!(out.len(), expected.len(), "handed out");
         for (delivery, place) in out.iter().zip(expected) {
-            assert_eq!(delivery.message.id, place.text.id);
+            assert_eq!(delivery.message.id(), place.text.id);
             assert_eq!(
                 (delivery.attempt, delivery.message.number),
                 (place.attempts, place.text.number)
             );
-            assert_eq!(delivery.message.body().len() as u64, place.text.bytes);
+            match &delivery.message.body {
+                Some(content) => assert_eq!(content.body(), vec![b'x'; place.text.bytes as usize]),
+                None => assert!(self.cold.contains(&(place.text.topic, place.text.seq))),
+            }
             let retention_ms = self.naive[of].policy_of(queue).retention_ms;
             let expires_at = match place.text.expires_at {
                 at if retention_ms == 0 || place.text.stamped => at,
@@ -869,8 +916,9 @@ impl World {
         }
     }
 
-    /// A restart gives the same queues, what was in flight ready again.
-    fn compare_restored(&mut self) {
+    /// A restart gives the same queues, what was in flight ready again; `keep_body`: whether the
+    /// bodies are read into memory.
+    fn compare_restored(&self, keep_body: bool) {
         let salts = BTreeMap::from([(1, 1001), (2, 1002)]);
         let mut restored = [1, 2].map(|number| {
             let definition = topic(number, Kind::Broker, self.setup.topic.clone());
@@ -881,7 +929,7 @@ impl World {
             topic
         });
         let topic_of = |queue: u32| self.topic_of(queue) as u32 + 1;
-        for (topic, message) in self.store.restored(&salts, topic_of) {
+        for (topic, message) in self.store.restored(&salts, topic_of, keep_body) {
             restored[topic as usize - 1].restore(self.now, message);
         }
         let mut off = Ledger::off(u64::MAX / 4);
@@ -975,7 +1023,7 @@ fn shown(view: &View) -> Seen {
     (
         view.message.number,
         view.message.seq,
-        view.message.id.to_string(),
+        view.message.id().to_string(),
         view.state as u8,
         view.attempts,
         view.due,

@@ -29,6 +29,8 @@ impl Store {
     pub fn apply(&mut self, record: Record) {
         match record {
             Record::Published(stored) => {
+                let ids = (stored.body.own_id(), stored.extra.as_ref());
+                assert!(ids.0.is_none() || ids.1.is_none(), "a row has room for one of them");
                 let places: Vec<(u64, u32)> = match &stored.place {
                     Place::Queue(queue) => vec![(stored.number, *queue)],
                     Place::Queues(places) => {
@@ -110,6 +112,11 @@ impl Store {
         assert!(self.rows.insert(entry, row).is_none(), "a place was used twice");
     }
 
+    /// The body of a message, for a topic that left it here.
+    pub fn body(&self, number: u64) -> Option<bytes::Bytes> {
+        Some(self.messages.get(&number)?.body.clone().into_body())
+    }
+
     /// The publish of a message was refused.
     pub fn refuse(&mut self, topic: u32, seq: u64) {
         self.messages.retain(|_, message| (message.topic, message.seq) != (topic, seq));
@@ -124,11 +131,13 @@ impl Store {
         }
     }
 
-    /// Everything in ascending order of numbers. Ids are kept across topics as the engine does.
+    /// Everything in ascending order of numbers. Ids are kept across topics as the engine does;
+    /// `keep_body`: the bodies are in memory.
     pub fn restored(
         &self,
         salts: &BTreeMap<u32, u32>,
         topic_of: impl Fn(u32) -> u32,
+        keep_body: bool,
     ) -> Vec<(u32, Restored)> {
         let mut all = Vec::new();
         for stored in self.messages.values() {
@@ -149,6 +158,9 @@ impl Store {
             }
             let topic = entries.first().map_or(stored.topic, |entry| topic_of(entry.queue));
             let mut extra = stored.extra.as_deref().cloned();
+            if !keep_body && let Some(id) = stored.body.own_id() {
+                extra.get_or_insert_default().client_id = Some(bytes::Bytes::copy_from_slice(id));
+            }
             if topic != stored.topic
                 && let MessageId::Made(id) =
                     MessageId::made(stored.published_at, salts[&stored.topic], stored.seq)
@@ -162,7 +174,7 @@ impl Store {
                 published_at: stored.published_at,
                 expires_at: stored.expires_at,
                 extra: extra.map(std::sync::Arc::new),
-                body: Some(stored.body.clone()),
+                body: keep_body.then(|| stored.body.clone()),
                 body_bytes: stored.body.len() as u32,
                 entries,
                 claimed: stored.place == Place::History { claimed: true },
@@ -176,7 +188,7 @@ impl Store {
 
     /// What is kept of a pubsub topic.
     pub fn history(&self, topic: u32) -> Vec<Restored> {
-        let all = self.restored(&BTreeMap::new(), |_| 0);
+        let all = self.restored(&BTreeMap::new(), |_| 0, true);
         all.into_iter().filter(|(of, _)| *of == topic).map(|(_, message)| message).collect()
     }
 
