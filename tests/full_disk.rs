@@ -41,6 +41,8 @@ const START_BYTES: u64 = 1 << 20;
 const REFUSALS: usize = 100;
 /// Times that messages are taken from the full broker.
 const ROUNDS: usize = 8;
+/// Time for an ack; longer than a slow machine needs.
+const ACK_MS: u64 = 600_000;
 /// Most messages of one receive or GET.
 const DRAIN_MAX: usize = 50;
 
@@ -139,7 +141,7 @@ impl Clients {
         let new = json!({
             "name": topic,
             "policy": { "durability": "sync" },
-            "queues": [{ "name": "default", "policy": { "max_deliveries": 0 } }],
+            "queues": [{ "name": "default", "policy": { "max_deliveries": 0, "ack_deadline_ms": ACK_MS } }],
         });
         let (status, made) = self.http.ask("POST", "/v1/topics", &new.to_string()).unwrap();
         assert_eq!(status, 201, "{made}");
@@ -281,6 +283,20 @@ fn drain(clients: &mut Clients, known: &mut Known) {
     println!("{} confirmed, {} refused", known.confirmed.len(), known.refused.len());
 }
 
+/// A broker that was killed on a full disk.
+fn killed_when_full(folder: &Path, disk: &Disk, known: &mut Known) {
+    let (broker, clients) = fill_up(folder, disk, known);
+    drop(clients);
+    broker.kill();
+}
+
+/// Starts a broker, empties it, compares, and stops it.
+fn start_and_drain(folder: &Path, disk: &Disk, known: &mut Known) {
+    let broker = start(folder, disk);
+    drain(&mut Clients::of(&broker), known);
+    broker.stop();
+}
+
 #[test]
 fn publishing_goes_on_by_itself_when_there_is_room_and_a_kill_loses_nothing() {
     let Some(disk) = Disk::mount() else { return };
@@ -297,9 +313,7 @@ fn publishing_goes_on_by_itself_when_there_is_room_and_a_kill_loses_nothing() {
     assert_eq!(clients.ack(&mut known, 2) + clients.take(&mut known, 2), 4);
 
     broker.kill();
-    let broker = start(folder.path(), &disk);
-    drain(&mut Clients::of(&broker), &mut known);
-    broker.stop();
+    start_and_drain(folder.path(), &disk, &mut known);
 }
 
 #[test]
@@ -307,13 +321,8 @@ fn a_broker_killed_on_a_full_disk_starts_on_it_and_gives_out_what_was_confirmed(
     let Some(disk) = Disk::mount() else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut known = Known::default();
-    let (broker, clients) = fill_up(folder.path(), &disk, &mut known);
-    drop(clients);
-    broker.kill();
-
-    let broker = start(folder.path(), &disk);
-    drain(&mut Clients::of(&broker), &mut known);
-    broker.stop();
+    killed_when_full(folder.path(), &disk, &mut known);
+    start_and_drain(folder.path(), &disk, &mut known);
 }
 
 #[test]
@@ -321,9 +330,7 @@ fn a_broker_that_starts_without_its_reserve_refuses_publishes_at_once_and_takes_
     let Some(disk) = Disk::mount() else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut known = Known::default();
-    let (broker, clients) = fill_up(folder.path(), &disk, &mut known);
-    drop(clients);
-    broker.kill();
+    killed_when_full(folder.path(), &disk, &mut known);
     assert!(!disk.path().join("store/RESERVE").exists(), "it was given up");
     let more = disk.leave(LEFT_BYTES);
 
@@ -343,10 +350,7 @@ fn a_broker_that_starts_without_its_reserve_refuses_publishes_at_once_and_takes_
     assert!(disk.path().join("store/RESERVE").exists(), "it is set aside again");
     assert!(clients.post(&mut known) && clients.put(&mut known), "there is room again");
     broker.kill();
-
-    let broker = start(folder.path(), &disk);
-    drain(&mut Clients::of(&broker), &mut known);
-    broker.stop();
+    start_and_drain(folder.path(), &disk, &mut known);
 }
 
 #[test]

@@ -36,7 +36,8 @@ const ARROWS: [(&str, &[&str]); 12] = [
 const ALONE: [&str; 1] = ["auth"];
 
 /// What the rules may use beside the standard library, tests apart.
-const CRATES_OF_QUEUE: [&str; 11] = [
+const CRATES_OF_QUEUE: [&str; 12] = [
+    "base64",
     "bytes",
     "foldhash",
     "hashbrown",

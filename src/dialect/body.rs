@@ -2,7 +2,7 @@
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, error::PayloadError, web};
 use futures_util::future::LocalBoxFuture;
-use std::time::Duration;
+use std::{marker::PhantomData, ops::Deref, time::Duration};
 
 /// Why a body was not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,4 +39,25 @@ pub fn read(
             Err(_) => Err(Unread::TooSlow),
         }
     })
+}
+
+/// All of a request's body, for handlers that take it; `E` says how a door refuses one.
+pub struct Body<E>(web::Bytes, PhantomData<fn() -> E>);
+
+impl<E> Deref for Body<E> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<E: From<Unread> + Into<actix_web::Error> + 'static> FromRequest for Body<E> {
+    type Error = E;
+    type Future = LocalBoxFuture<'static, Result<Self, E>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let reading = read(request, payload);
+        Box::pin(async move { Ok(Body(reading.await?, PhantomData)) })
+    }
 }

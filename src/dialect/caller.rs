@@ -7,6 +7,9 @@ use actix_web::{HttpRequest, http::header};
 use base64::Engine as _;
 use std::{net::IpAddr, sync::Arc};
 
+/// What a 401 asks for, in `WWW-Authenticate`.
+pub const CHALLENGE: &str = "Basic realm=\"octoq\", charset=\"UTF-8\"";
+
 /// Lets callers in.
 #[derive(Clone)]
 pub struct Gate {
@@ -27,9 +30,38 @@ pub enum Turned {
     /// Credentials of another form.
     #[error("the Authorization header is not of the form `Basic <base64>`")]
     Malformed,
-    /// Credentials that are missing or wrong, or a broker that cannot say.
+    /// No credentials, from somebody who needs them.
+    #[error("not authenticated: {0}")]
+    Stranger(Stranger),
+    /// Credentials that are wrong, or a broker that cannot say.
     #[error(transparent)]
     Broker(#[from] BrokerError),
+}
+
+/// Why somebody needs credentials, and what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Stranger {
+    /// Everybody does.
+    #[error("`auth.anonymous` is \"never\", so log in with Basic authentication")]
+    Anybody,
+    /// Only callers of this machine do not.
+    #[error(
+        "callers from other machines log in with Basic authentication \
+         (`auth.anonymous = \"anywhere\"` lets them in without)"
+    )]
+    FromElsewhere,
+    /// A proxy speaks for somebody who may be anywhere.
+    #[error(
+        "what a proxy passes on needs Basic authentication \
+         (`auth.anonymous = \"anywhere\"` lets it in without)"
+    )]
+    Forwarded,
+    /// A web page could have made the name point to this machine (DNS rebinding).
+    #[error(
+        "a caller without credentials names this machine as `127.0.0.1`, `[::1]` or `localhost`, \
+         not by another name: use such an address, or log in with Basic authentication"
+    )]
+    HostName,
 }
 
 /// What a request says about its sender.
@@ -55,10 +87,10 @@ impl Gate {
         self.check_origin(request)?;
         match basic_credentials(request)? {
             Some((user, password)) => Ok(Claim::User(user, password)),
-            None if self.anonymous_is_welcome(request) => {
-                Ok(Claim::Nobody(self.broker.anonymous()))
-            }
-            None => Err(BrokerError::Unauthenticated.into()),
+            None => match self.is_stranger(request) {
+                None => Ok(Claim::Nobody(self.broker.anonymous())),
+                Some(stranger) => Err(Turned::Stranger(stranger)),
+            },
         }
     }
 
@@ -85,19 +117,25 @@ impl Gate {
         Err(Turned::ForeignOrigin)
     }
 
-    /// Without credentials: from this machine, by an address (a name could have been made to point
-    /// here by the page that uses it), and not passed on by a proxy.
-    fn anonymous_is_welcome(&self, request: &HttpRequest) -> bool {
+    /// Who comes without credentials must come from this machine, by an address (a name could have been
+    /// made to point here by the page that uses it), and not passed on by a proxy.
+    fn is_stranger(&self, request: &HttpRequest) -> Option<Stranger> {
         match self.anonymous {
-            Anonymous::Never => false,
-            Anonymous::Anywhere => true,
-            Anonymous::Local => {
-                let local =
-                    request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-                let forwarded = request.headers().contains_key("forwarded")
-                    || request.headers().contains_key("x-forwarded-for");
-                local && !forwarded && host_is_an_address(header_text(request, header::HOST))
-            }
+            Anonymous::Never => return Some(Stranger::Anybody),
+            Anonymous::Anywhere => return None,
+            Anonymous::Local => (),
+        }
+        let local = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+        let forwarded = request.headers().contains_key("forwarded")
+            || request.headers().contains_key("x-forwarded-for");
+        if !local {
+            Some(Stranger::FromElsewhere)
+        } else if forwarded {
+            Some(Stranger::Forwarded)
+        } else if !host_is_an_address(header_text(request, header::HOST)) {
+            Some(Stranger::HostName)
+        } else {
+            None
         }
     }
 }

@@ -36,8 +36,16 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_decoded_and_the_rest_stays() {
-        let table: [(&str, &[u8]); 5] =
-            [("a%2Fb", b"a/b"), ("%ff", b"\xff"), ("%", b"%"), ("%zz%4", b"%zz%4"), ("", b"")];
+        let table: [(&str, &[u8]); 7] = [
+            ("a%2Fb", b"a/b"),
+            ("%ff", b"\xff"),
+            ("%", b"%"),
+            ("100%", b"100%"),
+            ("%zz%4", b"%zz%4"),
+            // Once, not again.
+            ("%2525", b"%25"),
+            ("", b""),
+        ];
         for (raw, bytes) in table {
             assert_eq!(percent_decode(raw.as_bytes()), bytes, "{raw}");
         }

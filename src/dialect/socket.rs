@@ -6,7 +6,13 @@ use std::{
     io,
     time::{Duration, Instant},
 };
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::timeout,
+};
+
+/// How long a client is listened to that has been told the end.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// Sockets answer at once, and a peer that acknowledges nothing is dropped by the kernel: an actor
 /// whose socket is stuck cannot do it itself.
@@ -20,6 +26,37 @@ pub fn tune(stream: &impl std::os::fd::AsFd, user_timeout: Duration) {
     if let Err(error) = tuned {
         log::debug!("socket options: {error}");
     }
+}
+
+/// Writes what there is, and keeps its buffer if it is not larger than `keep_bytes`.
+///
+/// Errors: `TimedOut` when the client leaves it unread for `stuck`.
+pub async fn write_out(
+    stream: &mut (impl AsyncWrite + Unpin),
+    out: &mut Vec<u8>,
+    stuck: Duration,
+    keep_bytes: usize,
+) -> io::Result<()> {
+    if !out.is_empty() {
+        timeout(stuck, stream.write_all(out)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    }
+    if out.capacity() > keep_bytes {
+        *out = Vec::new();
+    }
+    out.clear();
+    Ok(())
+}
+
+/// Closes without the kernel throwing away what was written, as it does when the client has sent more
+/// meanwhile.
+pub async fn close(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    stream.shutdown().await?;
+    // Not part of what an idle connection holds.
+    let mut rest = vec![0; 4 << 10];
+    let drain = async { while matches!(stream.read(&mut rest).await, Ok(count) if count > 0) {} };
+    // A client that goes on sending is not listened to for long.
+    let _ = timeout(DRAIN, drain).await;
+    Ok(())
 }
 
 /// Waits for a client's input. A client that answers at once is polled for a moment before the

@@ -112,21 +112,28 @@ impl Reserve {
         Reserve { path: reserve_file(folder), bytes }
     }
 
-    /// Writes the file unless it is whole. Real bytes: a hole would reserve nothing.
+    /// Makes the file unless it is whole. Its room is really taken: a hole would reserve nothing.
     pub fn take(&self) -> io::Result<()> {
         if self.bytes == 0 || fs::metadata(&self.path).is_ok_and(|found| found.len() == self.bytes)
         {
             return Ok(());
         }
-        let made = self.write();
+        let made = self.make();
         if made.is_err() {
             let _ = fs::remove_file(&self.path);
         }
         made
     }
 
-    fn write(&self) -> io::Result<()> {
+    fn make(&self) -> io::Result<()> {
         let mut file = File::create(&self.path)?;
+        if !allocate(&file, self.bytes)? {
+            self.fill(&mut file)?;
+        }
+        file.sync_all()
+    }
+
+    fn fill(&self, file: &mut File) -> io::Result<()> {
         let zeros = vec![0u8; 1 << 20];
         let mut left = self.bytes;
         while left > 0 {
@@ -134,7 +141,7 @@ impl Reserve {
             file.write_all(zeros.get(..part).unwrap_or_default())?;
             left -= part as u64;
         }
-        file.sync_all()
+        Ok(())
     }
 
     /// Gives the room back to the file system. True: there was some.
@@ -145,6 +152,24 @@ impl Reserve {
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
+}
+
+/// Asks the file system for the room without writing to it: on a full disk this is tried again and
+/// again, while acks are to be served. False: it cannot do that.
+#[cfg(target_os = "linux")]
+fn allocate(file: &File, bytes: u64) -> io::Result<bool> {
+    use nix::{errno::Errno, fcntl};
+    let Ok(length) = bytes.try_into() else { return Ok(false) };
+    match fcntl::fallocate(file, fcntl::FallocateFlags::empty(), 0, length) {
+        Ok(()) => Ok(true),
+        Err(full @ (Errno::ENOSPC | Errno::EDQUOT)) => Err(full.into()),
+        Err(_) => Ok(false),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn allocate(_: &File, _: u64) -> io::Result<bool> {
+    Ok(false)
 }
 
 /// The newest commit, kept outside of the database so that a log that lost its end is noticed.

@@ -1,6 +1,6 @@
 //! What is published and what is handed out.
 
-use super::{Content, Past, QueueName};
+use super::{Content, Past, QueueName, stored_bytes};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
@@ -93,7 +93,7 @@ impl fmt::Display for MessageId {
 pub struct Extra {
     /// The publisher's own id; unique in the topic while the message lives. One that nothing else was
     /// said beside lies before the body instead: [`Content`].
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(with = "stored_bytes", skip_serializing_if = "Option::is_none")]
     pub client_id: Option<Bytes>,
     /// Kept when a message was moved from the topic that made its id.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,7 +108,7 @@ pub struct Extra {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
     /// A second message with this key within the topic's window is not stored.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(with = "stored_bytes", skip_serializing_if = "Option::is_none")]
     pub dedup_key: Option<Bytes>,
     /// 0 to 9; the highest is handed out first.
     #[serde(skip_serializing_if = "is_zero")]

@@ -34,6 +34,7 @@ pub mod refusal;
 mod restoring;
 mod shelf;
 pub mod stats;
+mod stored_bytes;
 #[cfg(test)]
 mod tests;
 pub mod topic;

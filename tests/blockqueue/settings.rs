@@ -81,7 +81,9 @@ async fn the_door_can_be_mounted_at_the_native_port() {
 async fn credentials_are_needed_where_they_are_asked_for() {
     let broker = TestBroker::start_with(&["auth.anonymous=never"]).await;
     let answer = ask(&broker, "GET", "/topics", "").await;
-    assert_eq!(answer.expect(401), json!({"message": "failure", "error": "not authenticated"}));
+    let error =
+        "not authenticated: `auth.anonymous` is \"never\", so log in with Basic authentication";
+    assert_eq!(answer.expect(401), json!({"message": "failure", "error": error}));
     assert!(answer.head.to_lowercase().contains("www-authenticate: basic"), "{}", answer.head);
     let admin = [("Authorization", "Basic YWRtaW46cGFzc3dvcmQ=")];
     let body = br#"{"name":"t","subscribers":[{"name":"s"}]}"#;

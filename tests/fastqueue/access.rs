@@ -17,7 +17,9 @@ async fn without_credentials_only_this_machine_comes_in() {
     }
     let broker = TestBroker::start_with(&["auth.anonymous=never"]).await;
     let answer = ask(&broker, "/topics", &[]).await;
-    assert_eq!((answer.status, answer.json()), (401, json!({"detail": "Not authenticated"})));
+    let detail =
+        "not authenticated: `auth.anonymous` is \"never\", so log in with Basic authentication";
+    assert_eq!((answer.status, answer.json()), (401, json!({ "detail": detail })));
     assert!(answer.head.to_lowercase().contains("www-authenticate: basic"), "{}", answer.head);
     ask(&broker, "/topics", &[ADMIN]).await.expect(200);
     assert_eq!(ask(&broker, "/metrics", &[]).await.status, 401);

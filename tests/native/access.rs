@@ -127,9 +127,13 @@ async fn a_host_that_is_a_name_needs_credentials() {
         "localhost.evil.example",
         "127.0.0.1.evil.example",
     ] {
-        raw(&broker, "/v1/topics", &format!("Host: {host}\r\n"))
-            .await
-            .expect_problem(401, "unauthenticated");
+        let refused = raw(&broker, "/v1/topics", &format!("Host: {host}\r\n")).await;
+        refused.expect_problem(401, "unauthenticated");
+        // Whoever has only named this machine otherwise is told what to do.
+        let detail = refused.json()["detail"].to_string();
+        for way in ["127.0.0.1", "localhost", "Basic authentication"] {
+            assert!(detail.contains(way), "{detail}");
+        }
         // The page's origin and the Host agree: only the missing credentials save the broker.
         let both = format!("Host: {host}\r\nOrigin: http://{host}\r\n");
         raw(&broker, "/v1/topics", &both).await.expect_problem(401, "unauthenticated");
@@ -146,6 +150,7 @@ async fn what_a_proxy_passed_on_is_not_local() {
     for header in ["X-Forwarded-For: 127.0.0.1", "Forwarded: for=127.0.0.1"] {
         let answer = raw(&broker, "/v1/topics", &format!("Host: localhost\r\n{header}\r\n")).await;
         answer.expect_problem(401, "unauthenticated");
+        assert!(answer.text().contains("proxy"), "{}", answer.text());
     }
 }
 

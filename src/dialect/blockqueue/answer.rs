@@ -2,7 +2,10 @@
 
 use super::gojson::to_json;
 use crate::broker::BrokerError;
-use crate::dialect::{body::Unread, caller::Turned};
+use crate::dialect::{
+    body::Unread,
+    caller::{CHALLENGE, Turned},
+};
 use crate::queue::Refusal;
 use actix_web::{HttpResponse, HttpResponseBuilder, http::StatusCode};
 use serde::Serialize;
@@ -95,8 +98,7 @@ impl actix_web::ResponseError for Refused {
         let mut response = HttpResponseBuilder::new(self.status_code());
         match self.status {
             401 => {
-                let challenge = "Basic realm=\"octoq\", charset=\"UTF-8\"";
-                response.insert_header(("WWW-Authenticate", challenge));
+                response.insert_header(("WWW-Authenticate", CHALLENGE));
             }
             503 => {
                 response.insert_header(("Retry-After", "1"));
@@ -142,6 +144,7 @@ impl From<Turned> for Refused {
             Turned::Starting => 503,
             Turned::ForeignOrigin => 403,
             Turned::Malformed => 400,
+            Turned::Stranger(_) => 401,
             Turned::Broker(error) => return error.clone().into(),
         };
         Refused::failure(status, turned.to_string())

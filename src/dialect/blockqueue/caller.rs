@@ -6,7 +6,6 @@ use crate::broker::{BrokerError, Caller};
 use crate::dialect::{body, caller::Claim};
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use futures_util::future::{Either, LocalBoxFuture};
-use std::ops::Deref;
 
 /// The caller of a request, checked. The original has no credentials; here they are needed where
 /// `[auth]` says so.
@@ -35,22 +34,4 @@ impl FromRequest for Who {
 }
 
 /// All of a request's body.
-pub struct Body(web::Bytes);
-
-impl Deref for Body {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl FromRequest for Body {
-    type Error = Refused;
-    type Future = LocalBoxFuture<'static, Result<Body, Refused>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let reading = body::read(request, payload);
-        Box::pin(async move { Ok(Body(reading.await?)) })
-    }
-}
+pub type Body = body::Body<Refused>;

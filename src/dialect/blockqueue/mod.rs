@@ -8,12 +8,12 @@
 
 mod answer;
 mod caller;
-mod duration;
+pub mod duration;
 pub mod gojson;
 mod messages;
 mod metrics;
-mod path;
-mod request;
+pub mod path;
+pub mod request;
 mod subscribers;
 mod time;
 mod topics;

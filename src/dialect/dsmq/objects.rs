@@ -93,12 +93,13 @@ impl Objects {
                     }
                 }
                 State::Within { looked, depth, text, escaped } => {
-                    let whole = scan(input, looked, depth, text, escaped)?;
-                    if *looked > self.bytes_max {
-                        return Err(Broken::TooLong);
-                    }
-                    if !whole {
-                        return Ok(None);
+                    // Never beyond the bound: what stands there must not decide what is wrong.
+                    let seen = input.get(..self.bytes_max).unwrap_or(input);
+                    if !scan(seen, looked, depth, text, escaped)? {
+                        return match input.len() > self.bytes_max {
+                            true => Err(Broken::TooLong),
+                            false => Ok(None),
+                        };
                     }
                     let object = input.split_to(*looked);
                     self.state = match announced(&object) {
@@ -244,6 +245,8 @@ mod tests {
         let long = format!("{{\"a\":\"{}\"}}", "x".repeat(BYTES_MAX - 8));
         let too_long = format!("{{\"a\":\"{}\"}}", "x".repeat(BYTES_MAX - 7));
         let deep = "[".repeat(DEPTH_MAX + 5);
+        // What is wrong behind the bound is not looked at, however much has come.
+        let deep_behind = format!("{{\"a\":\"{}\",\"b\":{deep}", "x".repeat(BYTES_MAX - 8));
         let table: Vec<(&str, Vec<_>)> = vec![
             ("", vec![]),
             (" \r\n\t", vec![]),
@@ -279,6 +282,7 @@ mod tests {
             ("POST / HTTP/1.1\r\n", vec![Err(Broken::NoObject)]),
             (&long, vec![bare(&long)]),
             (&too_long, vec![Err(Broken::TooLong)]),
+            (&deep_behind, vec![Err(Broken::TooLong)]),
         ];
         for (stream, expected) in table {
             let bytes = stream.as_bytes();

@@ -1,13 +1,9 @@
 //! The socket of a connection with what is still to be written to it.
 
-use crate::dialect::socket::Attention;
+use crate::dialect::socket::{self, Attention};
 use bytes::BytesMut;
 use std::{io, time::Duration};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::net::TcpStream;
 
 /// Bytes of replies that are gathered before they are written.
 const OUT_BYTES: usize = 64 << 10;
@@ -15,8 +11,6 @@ const OUT_BYTES: usize = 64 << 10;
 const READ_BYTES: usize = 64 << 10;
 /// Bytes read at a time from one that does not.
 const IDLE_BYTES: usize = 4 << 10;
-/// How long a client is listened to that has been told the end.
-const DRAIN: Duration = Duration::from_secs(1);
 
 /// A socket and its buffers. An idle one holds none.
 pub struct Socket {
@@ -75,27 +69,12 @@ impl Socket {
     ///
     /// Errors: `TimedOut` when the client does not read.
     pub async fn write(&mut self) -> io::Result<()> {
-        if !self.out.is_empty() {
-            let written = timeout(self.stuck, self.stream.write_all(&self.out)).await;
-            written.map_err(|_| io::ErrorKind::TimedOut)??;
-        }
-        if self.out.capacity() > IDLE_BYTES {
-            self.out = Vec::new();
-        }
-        self.out.clear();
-        Ok(())
+        socket::write_out(&mut self.stream, &mut self.out, self.stuck, IDLE_BYTES).await
     }
 
-    /// Writes what is left and closes, without the kernel throwing it away because the client has
-    /// sent more meanwhile.
+    /// Writes what is left and closes.
     pub async fn close(mut self) -> io::Result<()> {
         self.write().await?;
-        self.stream.shutdown().await?;
-        let mut rest = vec![0; IDLE_BYTES];
-        let drain =
-            async { while matches!(self.stream.read(&mut rest).await, Ok(count) if count > 0) {} };
-        // A client that goes on sending is not listened to for long.
-        let _ = timeout(DRAIN, drain).await;
-        Ok(())
+        socket::close(self.stream).await
     }
 }

@@ -2,7 +2,7 @@
 
 use super::json;
 use crate::broker::BrokerError;
-use crate::dialect::caller::Turned;
+use crate::dialect::caller::{CHALLENGE, Turned};
 use crate::queue::Refusal;
 use actix_web::{
     HttpResponse, HttpResponseBuilder,
@@ -57,6 +57,11 @@ impl Answer {
         Answer::detail(404, "Queue not found")
     }
 
+    /// 401, with what to do about it.
+    pub fn unauthenticated(detail: &str) -> Answer {
+        Answer::detail(401, detail).with(header::WWW_AUTHENTICATE, CHALLENGE.to_owned())
+    }
+
     /// With another header.
     pub fn with(mut self, name: header::HeaderName, value: String) -> Answer {
         self.headers.push((name, value));
@@ -97,6 +102,7 @@ impl From<Turned> for Answer {
             Turned::Starting => Answer::detail(503, &turned.to_string()),
             Turned::ForeignOrigin => Answer::detail(403, &turned.to_string()),
             Turned::Malformed => Answer::detail(400, &turned.to_string()),
+            Turned::Stranger(_) => Answer::unauthenticated(&turned.to_string()),
             Turned::Broker(error) => error.into(),
         }
     }
@@ -107,11 +113,7 @@ impl From<BrokerError> for Answer {
         let status = match &error {
             BrokerError::TopicNotFound(_) => return Answer::no_topic(),
             BrokerError::TopicExists(_) => return Answer::detail(422, "This topic already exists"),
-            BrokerError::Unauthenticated => {
-                let ask = "Basic realm=\"octoq\", charset=\"UTF-8\"".to_owned();
-                return Answer::detail(401, "Not authenticated")
-                    .with(header::WWW_AUTHENTICATE, ask);
-            }
+            BrokerError::Unauthenticated => return Answer::unauthenticated("Not authenticated"),
             BrokerError::NotAllowed(_) => 403,
             BrokerError::TooLarge { .. } => 413,
             BrokerError::TooManyTopics { .. } | BrokerError::TooMany { .. } => 429,

@@ -24,6 +24,7 @@ impl From<Turned> for Problem {
                 "Pages of this origin may not come here",
                 turned.to_string(),
             ),
+            Turned::Stranger(_) => Problem::unauthenticated(turned.to_string()),
             Turned::Malformed => Problem::invalid(turned.to_string()),
             Turned::Broker(error) => error.into(),
         }

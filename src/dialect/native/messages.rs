@@ -358,22 +358,3 @@ pub async fn extend(
         _ => Err(unexpected()),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percent_encoding_is_undone_once_and_only_where_it_is_whole() {
-        let table: [(&[u8], &[u8]); 5] = [
-            (b"a%2Fb", b"a/b"),
-            (b"%ff", b"\xff"),
-            (b"100%", b"100%"),
-            (b"%4", b"%4"),
-            (b"%2525", b"%25"),
-        ];
-        for (raw, decoded) in table {
-            assert_eq!(percent_decode(raw), decoded);
-        }
-    }
-}

@@ -1,6 +1,7 @@
 //! Refusals as `application/problem+json` (RFC 9457), each with one stable code.
 
 use crate::broker::BrokerError;
+use crate::dialect::caller::CHALLENGE;
 use crate::queue::Refusal;
 use actix_web::{HttpResponse, HttpResponseBuilder, http::StatusCode};
 use serde::Serialize;
@@ -25,6 +26,11 @@ impl Problem {
         Problem::new(400, "invalid_request", "The request is not of the expected form", detail)
     }
 
+    /// A caller who needs credentials and has none, or wrong ones.
+    pub fn unauthenticated(detail: impl Into<Cow<'static, str>>) -> Problem {
+        Problem::new(401, "unauthenticated", "Credentials are needed", detail)
+    }
+
     /// A problem with all its parts.
     pub fn new(
         status: u16,
@@ -42,10 +48,7 @@ impl Problem {
         response.content_type("application/problem+json");
         match self.code {
             "unauthenticated" => {
-                response.insert_header((
-                    "WWW-Authenticate",
-                    "Basic realm=\"octoq\", charset=\"UTF-8\"",
-                ));
+                response.insert_header(("WWW-Authenticate", CHALLENGE));
             }
             "busy" | "topic_unavailable" => {
                 response.insert_header(("Retry-After", "1"));
@@ -78,7 +81,7 @@ impl From<BrokerError> for Problem {
             BrokerError::TopicNotFound(_) => (404, "topic_not_found", "No such topic"),
             BrokerError::TopicExists(_) => (409, "topic_exists", "The topic exists"),
             BrokerError::TooManyTopics { .. } => (429, "too_many_topics", "No more topics"),
-            BrokerError::Unauthenticated => (401, "unauthenticated", "Credentials are needed"),
+            BrokerError::Unauthenticated => return Problem::unauthenticated(error.to_string()),
             BrokerError::NotAllowed(_) => (403, "not_allowed", "Not allowed"),
             BrokerError::TooLarge { .. } => (413, "too_large", "The message is too large"),
             // Clients try a 429 again.

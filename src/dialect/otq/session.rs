@@ -11,13 +11,13 @@ use crate::broker::{
 };
 use crate::config::OtqConfig;
 use crate::dialect::door::{Protocol, Seat, shut_down};
-use crate::dialect::socket::Attention;
+use crate::dialect::socket::{self, Attention};
 use crate::queue::*;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::LocalBoxFuture;
 use std::{borrow::Cow, io, sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::TcpStream,
     sync::mpsc,
     time::{Instant, timeout},
@@ -285,31 +285,14 @@ impl Talk {
     }
 
     async fn write_out(&mut self) -> io::Result<()> {
-        if self.out.is_empty() {
-            return Ok(());
-        }
         let stuck = Duration::from_secs(self.config.stuck_s);
-        timeout(stuck, self.stream.write_all(&self.out))
-            .await
-            .map_err(|_| io::ErrorKind::TimedOut)??;
-        self.out.clear();
-        if self.out.capacity() > READ_BYTES {
-            self.out = Vec::new();
-        }
-        Ok(())
+        socket::write_out(&mut self.stream, &mut self.out, stuck, READ_BYTES).await
     }
 
-    /// Says what is left to say and closes, without the kernel throwing it away because the client
-    /// has sent more meanwhile.
+    /// Says what is left to say and closes.
     async fn close(mut self) -> io::Result<()> {
         self.write_out().await?;
-        self.stream.shutdown().await?;
-        let mut rest = vec![0; 4096];
-        let drain =
-            async { while matches!(self.stream.read(&mut rest).await, Ok(count) if count > 0) {} };
-        // A client that goes on sending is not listened to for long.
-        let _ = timeout(Duration::from_secs(1), drain).await;
-        Ok(())
+        socket::close(self.stream).await
     }
 
     /// Takes one command off the input; `None`: there is no whole one.

@@ -1,6 +1,7 @@
 //! The disk: full, flat, synced in time.
 
 use super::*;
+use crate::journal::folder::Reserve;
 use std::{fs, process::Command as Program};
 
 /// Runs a statement on the writer's own connection.
@@ -77,6 +78,23 @@ impl Drop for Small {
     fn drop(&mut self) {
         let _ = Program::new("umount").arg("-l").arg(self.0.path()).status();
     }
+}
+
+#[test]
+fn the_reserve_takes_real_room_or_none() {
+    use std::os::unix::fs::MetadataExt as _;
+    let Some(small) = Small::mount("8m") else { return };
+    let (at, path) = (small.0.path(), small.0.path().join("RESERVE"));
+    Reserve::new(at, 64 << 20).take().unwrap_err();
+    assert!(!path.exists(), "what is not whole is not kept");
+    let reserve = Reserve::new(at, 5 << 20);
+    reserve.take().unwrap();
+    let made = fs::metadata(&path).unwrap();
+    assert_eq!(made.len(), 5 << 20);
+    assert!(made.blocks() * 512 >= 5 << 20, "{} blocks", made.blocks());
+    fs::write(at.join("more"), vec![1; 4 << 20]).unwrap_err();
+    assert!(reserve.give_up());
+    fs::write(at.join("more"), vec![1; 4 << 20]).unwrap();
 }
 
 #[test]
