@@ -3,8 +3,8 @@
 //! Nothing is moved when it grows, so a topic of millions of messages has no turn that copies them
 //! all, and its memory is never there twice.
 
-/// Values of one page.
-const PAGE: usize = 1024;
+/// Values of one page: so many that the list of the pages stays small and is at hand.
+const PAGE: usize = 1 << 16;
 
 /// See the file's doc.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl<T> Pages<T> {
     }
 
     /// Puts a value in, under the number of [`Pages::next`].
-    #[inline]
+    #[inline(always)]
     pub fn insert(&mut self, value: T) {
         let at = self.free;
         self.len += 1;
@@ -115,12 +115,26 @@ impl<T> Pages<T> {
             return None;
         }
         let Cell::Full(value) = std::mem::replace(cell, Cell::Free(free)) else { return None };
+        self.freed(at);
+        Some(value)
+    }
+
+    /// Drops a value where it lies.
+    #[inline]
+    pub fn free(&mut self, at: u32) {
+        let free = self.free;
+        let Some(cell @ Cell::Full(_)) = self.cell_mut(at) else { return };
+        *cell = Cell::Free(free);
+        self.freed(at);
+    }
+
+    #[inline]
+    fn freed(&mut self, at: u32) {
         self.free = at;
         self.len -= 1;
         if self.len == 0 && self.pages.len() > 1 {
             *self = Pages::default();
         }
-        Some(value)
     }
 
     /// All with their numbers, ascending.
@@ -145,29 +159,34 @@ mod tests {
     #[test]
     fn a_value_stays_under_its_number_until_it_is_removed() {
         let mut pages = Pages::default();
-        let all: Vec<u32> = (0..5000).map(|value| put(&mut pages, value)).collect();
-        assert!(all.iter().copied().eq(0..5000));
-        for at in (0..5000).step_by(3) {
+        let all: Vec<u32> = (0..150_000).map(|value| put(&mut pages, value)).collect();
+        assert!(all.iter().copied().eq(0..150_000));
+        for at in (0..150_000).step_by(3) {
             assert_eq!(pages.remove(at), Some(at.into()));
             assert_eq!((pages.remove(at), pages.get(at)), (None, None));
         }
         assert_eq!(pages.len(), pages.iter().count());
         assert!(pages.iter().all(|(at, value)| at % 3 != 0 && u64::from(at) == *value));
         // The numbers that are free are given again before new ones.
-        let again: Vec<u32> = (0..1667).map(|value| put(&mut pages, value)).collect();
+        let again: Vec<u32> = (0..50_000).map(|value| put(&mut pages, value)).collect();
         assert!(again.iter().all(|at| at % 3 == 0));
-        assert_eq!((pages.len(), put(&mut pages, 1)), (5000, 5000));
-        assert_eq!(pages.get(6000), None);
-        *pages.get_mut(4999).unwrap() = 7;
-        assert_eq!(pages.get(4999), Some(&7));
+        assert_eq!((pages.len(), put(&mut pages, 1)), (150_000, 150_000));
+        assert_eq!(pages.get(160_000), None);
+        *pages.get_mut(149_999).unwrap() = 7;
+        assert_eq!(pages.get(149_999), Some(&7));
     }
 
     #[test]
     fn what_is_empty_holds_one_page_at_most() {
         let mut pages = Pages::default();
         for _ in 0..2 {
-            let all: Vec<u32> = (0..3000).map(|value| put(&mut pages, value)).collect();
-            assert!(all.into_iter().all(|at| pages.remove(at).is_some()));
+            let all: Vec<u32> = (0..150_000).map(|value| put(&mut pages, value)).collect();
+            for at in all {
+                assert!(pages.get(at).is_some());
+                pages.free(at);
+                pages.free(at);
+                assert_eq!(pages.get(at), None);
+            }
             assert!(pages.len() == 0 && pages.pages.len() <= 1);
         }
     }

@@ -251,8 +251,22 @@ impl Shelf {
 
     /// Lets a message go.
     #[inline(always)]
+    pub fn forget(&mut self, slot: u32) {
+        self.strike(slot);
+        self.kept.free(slot);
+    }
+
+    /// Takes a message out.
+    #[inline(always)]
     pub fn remove(&mut self, slot: u32) -> Option<Kept> {
-        let kept = self.kept.remove(slot)?;
+        self.strike(slot);
+        self.kept.remove(slot)
+    }
+
+    /// Takes a message out of the sums and indexes.
+    #[inline(always)]
+    fn strike(&mut self, slot: u32) {
+        let Some(kept) = self.kept.get(slot) else { return };
         self.resident -= kept.body.resident();
         self.bytes -= u64::from(kept.body.len());
         if let Some(id) = kept.own_id() {
@@ -264,7 +278,6 @@ impl Shelf {
         if let Some(by_seq) = self.by_seq.as_mut().filter(|_| !kept.foreign) {
             by_seq.remove(&kept.seq);
         }
-        Some(kept)
     }
 
     /// Whether there may be a message with this id of its publisher's.

@@ -174,7 +174,9 @@ impl Topic {
     /// One place less holds the message; the last one lets it go.
     #[inline]
     pub(super) fn release(&mut self, slot: u32, entry: u64, ledger: &mut Ledger) {
-        drop(self.take_release(slot, entry, ledger));
+        if self.let_go(slot, entry, ledger) {
+            self.shelf.forget(slot);
+        }
     }
 
     /// The same; the last one gets what was kept.
@@ -185,11 +187,17 @@ impl Topic {
         entry: u64,
         ledger: &mut Ledger,
     ) -> Option<Kept> {
-        let kept = self.shelf.get_mut(slot)?;
+        if self.let_go(slot, entry, ledger) { self.shelf.remove(slot) } else { None }
+    }
+
+    /// A place holds a message no more. True: it was the last one.
+    #[inline(always)]
+    fn let_go(&mut self, slot: u32, entry: u64, ledger: &mut Ledger) -> bool {
+        let Some(kept) = self.shelf.get_mut(slot) else { return false };
         kept.refs = kept.refs.saturating_sub(1);
         let (message, last) = (kept.number, kept.refs == 0);
         ledger.note(|| Record::Removed { entry, message, last });
-        if last { self.shelf.remove(slot) } else { None }
+        last
     }
 
     // Figures
