@@ -467,6 +467,14 @@ pub struct LimitsConfig {
     pub batch_max: usize,
     /// Most bytes of one receive.
     pub receive_bytes_max: usize,
+    /// Most messages looked at by one request that lists or searches.
+    pub list_scan_max: usize,
+    /// Most bytes of bodies looked at by such a request.
+    pub list_scan_bytes_max: usize,
+    /// Bytes of bodies looked at in one step of it.
+    pub list_step_bytes: usize,
+    /// Most redrives that run by themselves, at a rate.
+    pub redrives_max: usize,
     /// Receivers waiting at one topic.
     pub waiters_max: usize,
     /// Chunks a subscriber may be behind before it counts as lagging.
@@ -490,6 +498,10 @@ impl Default for LimitsConfig {
             body_bytes_max: limits.body_bytes_max,
             batch_max: limits.batch_max,
             receive_bytes_max: limits.receive_bytes_max,
+            list_scan_max: limits.list_scan_max,
+            list_scan_bytes_max: limits.list_scan_bytes_max,
+            list_step_bytes: limits.list_step_bytes,
+            redrives_max: limits.redrives_max,
             waiters_max: limits.waiters_max,
             subscriber_chunks: limits.subscriber_chunks,
             chunk_bytes: limits.chunk_bytes,
@@ -610,7 +622,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let positive: [(&'static str, u64); 30] = [
+        let positive: [(&'static str, u64); 33] = [
             ("store.queue_max", self.store.queue_max as u64),
             ("store.commit_records_max", self.store.commit_records_max as u64),
             ("store.commit_bytes_max", self.store.commit_bytes_max as u64),
@@ -639,6 +651,9 @@ impl Config {
             ("limits.body_bytes_max", self.limits.body_bytes_max as u64),
             ("limits.batch_max", self.limits.batch_max as u64),
             ("limits.receive_bytes_max", self.limits.receive_bytes_max as u64),
+            ("limits.list_scan_max", self.limits.list_scan_max as u64),
+            ("limits.list_scan_bytes_max", self.limits.list_scan_bytes_max as u64),
+            ("limits.list_step_bytes", self.limits.list_step_bytes as u64),
             ("limits.subscriber_chunks", self.limits.subscriber_chunks as u64),
             ("limits.chunk_bytes", self.limits.chunk_bytes as u64),
         ];
@@ -689,6 +704,10 @@ impl Config {
             body_bytes_max: limits.body_bytes_max,
             batch_max: limits.batch_max,
             receive_bytes_max: limits.receive_bytes_max,
+            list_scan_max: limits.list_scan_max,
+            list_scan_bytes_max: limits.list_scan_bytes_max,
+            list_step_bytes: limits.list_step_bytes,
+            redrives_max: limits.redrives_max,
             waiters_max: limits.waiters_max,
             subscriber_chunks: limits.subscriber_chunks,
             chunk_bytes: limits.chunk_bytes,

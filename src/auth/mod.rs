@@ -10,7 +10,7 @@
 mod password;
 mod rights;
 
-pub use password::{HashError, Verified, hash_password, verify_password};
+pub use password::{HashError, Verified, hash_password, is_hash, verify_password};
 pub use rights::Rights;
 
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,27 @@ pub struct Access {
     name: String,
     /// Letters of r (GET, SUBSCRIBE, DISPLAY), w (PUT), c (CLEAR), n (NEW).
     access: String,
+}
+
+/// A user as it goes from one broker to another.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// Its name.
+    pub name: String,
+    /// The name of its role.
+    pub role: String,
+    /// Topics on which it may do everything.
+    #[serde(default)]
+    pub topics: Vec<String>,
+    /// PHC string.
+    pub password_hash: String,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// Why an account cannot be changed or read.
@@ -137,6 +158,16 @@ impl Accounts {
     /// The hash a password is checked against.
     pub fn password_hash(&self, user: &str) -> Option<&str> {
         self.users.get(user).map(|user| user.password_hash.as_str())
+    }
+
+    /// All users, as they go from one broker to another.
+    pub fn accounts(&self) -> impl Iterator<Item = Account> {
+        self.users.iter().map(|(name, user)| Account {
+            name: name.clone(),
+            role: user.role.clone(),
+            topics: user.topics.clone(),
+            password_hash: user.password_hash.clone(),
+        })
     }
 
     /// Names and roles of all users.

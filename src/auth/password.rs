@@ -36,19 +36,27 @@ pub fn hash_password(password: &str) -> Result<String, HashError> {
     hashed.map(|hash| hash.to_string()).map_err(|error| HashError::Failed(error.to_string()))
 }
 
+/// A PHC string that a password can be checked against, at a bearable price.
+fn parse(text: &str) -> Option<PasswordHash> {
+    let parsed = PasswordHash::new(text).ok()?;
+    let params = Params::try_from(&parsed).ok()?;
+    let bearable = params.m_cost() <= MEMORY_KIB_MAX
+        && params.t_cost() <= PASSES_MAX
+        && params.p_cost() <= LANES_MAX;
+    (bearable && parsed.hash.is_some()).then_some(parsed)
+}
+
+/// Whether it is a PHC string that a password can be checked against.
+pub fn is_hash(text: &str) -> bool {
+    parse(text).is_some()
+}
+
 /// Whether `password` belongs to the PHC string `hash`. `None` (no such user) is never right and
 /// takes as long as a wrong password.
 pub fn verify_password(password: &str, hash: Option<&str>) -> bool {
     static NOBODY: LazyLock<String> = LazyLock::new(|| hash_password("nobody").unwrap_or_default());
     let text = hash.unwrap_or(&NOBODY);
-    let Ok(parsed) = PasswordHash::new(text) else { return false };
-    let Ok(params) = Params::try_from(&parsed) else { return false };
-    if params.m_cost() > MEMORY_KIB_MAX
-        || params.t_cost() > PASSES_MAX
-        || params.p_cost() > LANES_MAX
-    {
-        return false;
-    }
+    let Some(parsed) = parse(text) else { return false };
     let right = Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok();
     right && hash.is_some()
 }

@@ -2,7 +2,8 @@
 //! accounts in the store.
 
 use super::BrokerError;
-use crate::auth::{AccountError, Accounts, HashError, Verified, hash_password, verify_password};
+use crate::auth::{Account, AccountError, Accounts, HashError, Verified};
+use crate::auth::{hash_password, is_hash, verify_password};
 use crate::config::AuthConfig;
 use crate::journal::{Journal, JournalError, Submission};
 use crate::queue::{Level, Record, Refusal};
@@ -146,34 +147,66 @@ impl Handler<PutUser> for Doorkeeper {
         let checks = self.checks.clone();
         let PutUser { user, password, role, topics } = put;
         let hashing = Self::dear(checks, move || hash_password(&password));
+        Box::pin(hashing.into_actor(self).then(move |hash, keeper, _| {
+            let hash = hash.and_then(|hash| {
+                hash.map_err(|error| match error {
+                    HashError::Empty => Refusal::OutOfBounds("password").into(),
+                    HashError::Failed(_) => BrokerError::Store(error.to_string()),
+                })
+            });
+            keeper.put(user, hash, role, topics)
+        }))
+    }
+}
+
+/// To the doorkeeper: make or change a user as another broker knew it. Answers when it is durable.
+#[derive(Message)]
+#[rtype(result = "Result<(), BrokerError>")]
+pub struct PutAccount(pub Account);
+
+impl Handler<PutAccount> for Doorkeeper {
+    type Result = ResponseActFuture<Self, Result<(), BrokerError>>;
+
+    fn handle(&mut self, PutAccount(account): PutAccount, _: &mut Context<Self>) -> Self::Result {
+        let Account { name, role, topics, password_hash } = account;
+        let hash = match is_hash(&password_hash) {
+            true => Ok(password_hash),
+            false => Err(Refusal::OutOfBounds("password_hash").into()),
+        };
+        self.put(name, hash, Some(role), Some(topics))
+    }
+}
+
+impl Doorkeeper {
+    /// Enters a user when the store has it.
+    fn put(
+        &mut self,
+        user: String,
+        hash: Result<String, BrokerError>,
+        role: Option<String>,
+        topics: Option<Vec<String>>,
+    ) -> ResponseActFuture<Self, Result<(), BrokerError>> {
+        let mut accounts = Accounts::clone(&self.accounts.borrow());
+        let put = hash.and_then(|hash| {
+            let value = accounts.put_user(&user, &hash, role.as_deref(), topics.clone());
+            Ok((value.map_err(refusal)?, hash))
+        });
         let journal = self.journal.clone();
-        Box::pin(
-            hashing
-                .into_actor(self)
-                .map(move |hash, keeper, _| {
-                    let hash = hash?.map_err(|error| match error {
-                        HashError::Empty => Refusal::OutOfBounds("password").into(),
-                        HashError::Failed(_) => BrokerError::Store(error.to_string()),
-                    })?;
-                    let mut accounts = Accounts::clone(&keeper.accounts.borrow());
-                    let value = accounts
-                        .put_user(&user, &hash, role.as_deref(), topics)
-                        .map_err(refusal)?;
-                    Ok((accounts, Record::Setting { table: "user", key: user, value: Some(value) }))
-                })
-                .then(move |put: Result<(Accounts, Record), BrokerError>, keeper, _| {
-                    async move {
-                        let (accounts, record) = put?;
-                        remember(&journal, record).await?;
-                        Ok(accounts)
-                    }
-                    .into_actor(keeper)
-                })
-                .map(|kept: Result<Accounts, BrokerError>, keeper, _| {
-                    keeper.accounts.send_replace(Arc::new(kept?));
-                    Ok(())
-                }),
-        )
+        let storing = async move {
+            let (value, hash) = put?;
+            let record = Record::Setting { table: "user", key: user.clone(), value: Some(value) };
+            remember(&journal, record).await?;
+            Ok((user, hash, role, topics))
+        };
+        type Stored = (String, String, Option<String>, Option<Vec<String>>);
+        Box::pin(storing.into_actor(self).map(|stored: Result<Stored, BrokerError>, keeper, _| {
+            let (user, hash, role, topics) = stored?;
+            // Others may have been entered meanwhile.
+            let mut accounts = Accounts::clone(&keeper.accounts.borrow());
+            accounts.put_user(&user, &hash, role.as_deref(), topics).map_err(refusal)?;
+            keeper.accounts.send_replace(Arc::new(accounts));
+            Ok(())
+        }))
     }
 }
 

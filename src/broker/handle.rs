@@ -1,11 +1,16 @@
 //! The door of the broker: everything a dialect can ask for, with the caller's rights checked.
 
+mod accounts;
 mod queues;
+mod searching;
 
-use super::doorkeeper::{Doorkeeper, Login, PutUser};
+pub use searching::{Found, Search};
+
+use super::doorkeeper::{Doorkeeper, Login};
 use super::messages::*;
+use super::redrives::Redrives;
 use super::registry::{Begin, Registry};
-use super::{BrokerError, Limits, PushFormat, SlowPolicy, Subscription};
+use super::{BrokerError, Limits, PushFormat, SlowPolicy, Subscription, clock};
 use crate::auth::{Accounts, Rights};
 use crate::engine::{Engine, local::MemoryBudget};
 use crate::journal::{Figures, Journal};
@@ -45,12 +50,14 @@ pub struct DefaultLevels {
 struct Inner {
     registry: Addr<Registry>,
     doorkeeper: Addr<Doorkeeper>,
+    redrives: Addr<Redrives>,
     accounts: watch::Receiver<Arc<Accounts>>,
     limits: Arc<Limits>,
     levels: DefaultLevels,
     journal: Journal,
     memory: Arc<MemoryBudget>,
     directory: Arc<AtomicU64>,
+    since: Timestamp,
     started: AtomicBool,
     stopping: AtomicBool,
     connections: [AtomicU64; DOORS.len()],
@@ -174,6 +181,10 @@ pub struct BrokerState {
     pub connections: Vec<(&'static str, u64)>,
     /// Publishes that failed where the client cannot be told, by door.
     pub unreported: Vec<(&'static str, u64)>,
+    /// How long it has been running.
+    pub uptime_ms: u64,
+    /// The level of topics whose maker names none.
+    pub levels: DefaultLevels,
 }
 
 /// What the broker is made of; see `server`.
@@ -197,19 +208,21 @@ pub struct Parts {
 }
 
 impl Broker {
-    /// From its parts.
+    /// From its parts, inside an actix system.
     pub fn new(parts: Parts) -> Broker {
         let Parts { registry, doorkeeper, accounts, limits, levels, journal, memory, directory } =
             parts;
         Broker(Arc::new(Inner {
             registry,
             doorkeeper,
+            redrives: Redrives::start_with(limits.redrives_max),
             accounts,
             limits,
             levels,
             journal,
             memory,
             directory,
+            since: clock::now(),
             started: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             connections: std::array::from_fn(|_| AtomicU64::new(0)),
@@ -251,26 +264,6 @@ impl Broker {
         let login = Login { user: user.to_owned(), password: password.to_owned() };
         let user = self.0.doorkeeper.send(login).await.unwrap_or(Err(BrokerError::Stopping))?;
         Ok(Caller { user: Some(user), accounts: self.0.accounts.clone() })
-    }
-
-    /// Makes or changes a user.
-    ///
-    /// Errors: `NotAllowed` unless the caller is an admin or changes its own password;
-    /// `Refused(OutOfBounds)` of `user`, `password` (empty), `role`, `topics`; store errors.
-    pub async fn put_user(
-        &self,
-        caller: &Caller,
-        user: &str,
-        password: &str,
-        role: Option<String>,
-        topics: Option<Vec<String>>,
-    ) -> Result<(), BrokerError> {
-        let own_password = caller.user() == Some(user) && role.is_none() && topics.is_none();
-        if !caller.is_admin() && !own_password {
-            return Err(BrokerError::NotAllowed("users"));
-        }
-        let put = PutUser { user: user.to_owned(), password: password.to_owned(), role, topics };
-        self.0.doorkeeper.send(put).await.unwrap_or(Err(BrokerError::Stopping))
     }
 
     /// The topic of that name.
@@ -323,7 +316,10 @@ impl Broker {
             return Err(BrokerError::NotAllowed("create"));
         }
         self.check_queues(new.queues.len())?;
-        new.owner = caller.user().map(str::to_owned);
+        // An administrator may make a topic for somebody else.
+        if new.owner.is_none() || !caller.is_admin() {
+            new.owner = caller.user().map(str::to_owned);
+        }
         let entry = self.ask(CreateTopic(new)).await??;
         Ok(self.handle(caller, entry))
     }
@@ -392,10 +388,22 @@ impl Broker {
         after: Option<u32>,
         limit: usize,
     ) -> Result<(Vec<TopicFigures>, Option<u32>), BrokerError> {
+        self.list_topics_named(caller, b"", after, limit).await
+    }
+
+    /// [`Broker::list_topics`] of those whose names begin so.
+    pub async fn list_topics_named(
+        &self,
+        caller: &Caller,
+        prefix: &[u8],
+        after: Option<u32>,
+        limit: usize,
+    ) -> Result<(Vec<TopicFigures>, Option<u32>), BrokerError> {
         let entries = self.ask(ListTopics).await?;
         let mut readable = entries
             .into_iter()
             .filter(|entry| after.is_none_or(|after| entry.definition.number > after))
+            .filter(|entry| entry.definition.name.as_bytes().starts_with(prefix))
             .filter(|entry| caller.rights(&entry.definition).contains(Rights::READ));
         let page: Vec<_> = readable.by_ref().take(limit).collect();
         let more = readable.next().is_some();
@@ -438,6 +446,8 @@ impl Broker {
             store: self.0.journal.figures(),
             connections: by_door(&self.0.connections),
             unreported: by_door(&self.0.unreported),
+            uptime_ms: clock::now().since_ms(self.0.since),
+            levels: self.0.levels,
         }
     }
 
@@ -511,7 +521,10 @@ impl TopicHandle {
     fn check(&self, op: &Op) -> Result<(), BrokerError> {
         let (rights, items) = match op {
             Op::Publish { messages, .. } => (Rights::WRITE, messages.len()),
-            Op::PublishCopies(_) | Op::Transfer { .. } => (Rights::WRITE, 0),
+            Op::PublishCopies(_) => (Rights::WRITE, 0),
+            Op::Transfer { selection, .. } | Op::Redrive { selection, .. } => {
+                (Rights::WRITE, selection.ids())
+            }
             Op::Receive { .. } | Op::Find { .. } | Op::Peek { .. } | Op::List { .. } => {
                 (Rights::READ, 0)
             }
@@ -524,7 +537,6 @@ impl TopicHandle {
             Op::Extend(named) => (Rights::READ, named.len()),
             Op::Delete { ids, .. } => (Rights::CLEAR, ids.len()),
             Op::Purge { .. } | Op::Clear { .. } => (Rights::CLEAR, 0),
-            Op::Redrive { .. } => (Rights::WRITE, 0),
         };
         self.need(rights)?;
         let limit = self.limits.batch_max;
@@ -553,6 +565,15 @@ impl TopicHandle {
     pub async fn ask(&self, op: Op) -> Result<Reply, BrokerError> {
         let replies = self.ask_all(vec![op]).await?;
         replies.into_iter().next().ok_or(BrokerError::Unavailable)
+    }
+
+    /// Sends an op that is answered with a count.
+    pub async fn counted(&self, op: Op) -> Result<u64, BrokerError> {
+        match self.ask(op).await? {
+            Reply::Counted(count) => Ok(count),
+            Reply::Failed(error) => Err(error),
+            _ => Err(BrokerError::Unavailable),
+        }
     }
 
     /// Sends ops and waits for a reply to each.

@@ -3,6 +3,7 @@
 //! The unit is a batch: a [`Job`] carries everything a session read for one topic, and comes home
 //! with a [`Reply`] in the place of each [`Op`], in the same allocation.
 
+use super::rates::Rates;
 use super::{BrokerError, PushFormat, SlowPolicy, Subscription};
 use crate::engine::QueueFigures;
 use crate::queue::*;
@@ -411,6 +412,8 @@ pub struct TopicFigures {
     pub restarts: u64,
     /// pubsub: the last sequence number that may be read.
     pub committed: u64,
+    /// What happens per second.
+    pub rates: Rates,
 }
 
 impl TopicFigures {
@@ -521,7 +524,30 @@ pub struct DeleteTopic(pub TopicName);
 /// To the registry: change a topic's settings.
 #[derive(Debug, ActixMessage)]
 #[rtype(result = "Result<(), BrokerError>")]
-pub struct ChangeTopic(pub TopicName, pub TopicPolicy);
+pub struct ChangeTopic(pub TopicName, pub Revision<TopicPolicy>);
+
+/// What becomes of settings.
+#[derive(Debug, Clone)]
+pub enum Revision<P> {
+    /// All of them.
+    Whole(P),
+    /// These fields get these values, the others stay. As JSON, since it has names for them.
+    Fields(serde_json::Map<String, serde_json::Value>),
+}
+
+impl<P: Clone + serde::Serialize + serde::de::DeserializeOwned> Revision<P> {
+    /// The settings after it; nothing when a field is none of theirs, or cannot have its value.
+    pub fn of(self, before: &P) -> Option<P> {
+        match self {
+            Revision::Whole(policy) => Some(policy),
+            Revision::Fields(fields) => {
+                let mut policy = serde_json::to_value(before).ok()?;
+                policy.as_object_mut()?.extend(fields);
+                serde_json::from_value(policy).ok()
+            }
+        }
+    }
+}
 
 /// To the registry: remove a topic; its global queues stay and belong to no topic then.
 #[derive(Debug, ActixMessage)]
@@ -566,8 +592,8 @@ pub struct AlterQueue {
     pub queue: u32,
     /// The topic it shall belong to; its messages and deliveries go with it.
     pub to: Option<TopicName>,
-    /// All its settings.
-    pub policy: Option<QueuePolicy>,
+    /// Its settings.
+    pub policy: Option<Revision<QueuePolicy>>,
 }
 
 /// To the registry: a queue and its topic.

@@ -11,6 +11,8 @@ pub mod handle;
 pub mod messages;
 #[cfg(test)]
 mod panic_test;
+mod rates;
+pub mod redrives;
 pub mod registry;
 pub mod subscribers;
 pub mod topic;
@@ -18,9 +20,10 @@ pub mod waiters;
 
 pub use crate::engine::QueueFigures;
 pub use error::BrokerError;
-pub use handle::TopicHandle;
 pub use handle::{Asked, Broker, BrokerState, Caller, ConnectionGuard, Consumer, DefaultLevels};
+pub use handle::{Found, Search, TopicHandle};
 pub use messages::*;
+pub use rates::Rates;
 pub use subscribers::{PushFormat, SlowPolicy, Subscription};
 
 /// The bounds of the broker, from `[limits]`; see config/octoq.toml for what each is for.
@@ -34,6 +37,14 @@ pub struct Limits {
     pub batch_max: usize,
     /// Most bytes of bodies of one receive.
     pub receive_bytes_max: usize,
+    /// Most messages looked at by one request that lists or searches.
+    pub list_scan_max: usize,
+    /// Most bytes of bodies looked at by such a request.
+    pub list_scan_bytes_max: usize,
+    /// Bytes of bodies looked at in one step of it.
+    pub list_step_bytes: usize,
+    /// Most redrives that run by themselves, at a rate.
+    pub redrives_max: usize,
     /// Most receivers and watchers waiting at one topic.
     pub waiters_max: usize,
     /// Chunks one subscriber may be behind before it counts as lagging.
@@ -55,6 +66,10 @@ impl Default for Limits {
             body_bytes_max: 4_000_000,
             batch_max: 10_000,
             receive_bytes_max: 16 << 20,
+            list_scan_max: 10_000,
+            list_scan_bytes_max: 64 << 20,
+            list_step_bytes: 4 << 20,
+            redrives_max: 64,
             waiters_max: 10_000,
             subscriber_chunks: 16,
             chunk_bytes: 64 << 10,

@@ -53,8 +53,8 @@ impl Engine for Fragile {
         fn extend(&mut self, now: Timestamp, references: Vec<(Reference, Duration)>) -> Answer<Each<Timestamp>>;
         fn delete(&mut self, now: Timestamp, queue: u32, ids: Vec<MessageId>) -> Answer<Each<()>>;
         fn find(&mut self, queue: u32, id: MessageId) -> Answer<Whole<View>>;
-        fn peek(&mut self, queue: u32, end: End, max: usize) -> Answer<Whole<Vec<View>>>;
-        fn list(&mut self, queue: u32, state: State, after: Option<u128>, max: usize) -> Answer<Whole<Page>>;
+        fn peek(&mut self, queue: u32, end: End, max: usize, bytes_max: usize) -> Answer<Whole<Vec<View>>>;
+        fn list(&mut self, queue: u32, state: State, after: Option<u128>, max: usize, bytes_max: usize) -> Answer<Whole<Page>>;
         fn purge(&mut self, now: Timestamp, queue: u32) -> Answer<Whole<u64>>;
         fn clear(&mut self, now: Timestamp, queue: u32) -> Answer<Whole<u64>>;
         fn redrive(&mut self, now: Timestamp, queue: u32, selection: Selection, to: Option<u32>) -> Answer<Whole<u64>>;
@@ -84,6 +84,9 @@ impl Engine for Fragile {
     }
     fn is_ready(&self, queue: u32) -> bool {
         self.0.is_ready(queue)
+    }
+    fn totals(&self) -> Totals {
+        self.0.totals()
     }
     fn strangers(&self) -> u64 {
         self.0.strangers()

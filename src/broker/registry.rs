@@ -239,28 +239,39 @@ impl Handler<ChangeTopic> for Registry {
 
     fn handle(
         &mut self,
-        ChangeTopic(name, policy): ChangeTopic,
+        ChangeTopic(name, revision): ChangeTopic,
         _: &mut Context<Self>,
     ) -> Self::Result {
-        let checked = match (policy.check(), self.entry(&name)) {
-            (Err(_), _) => Err(Refusal::OutOfBounds("policy").into()),
-            (Ok(()), Err(error)) => Err(error),
-            (Ok(()), Ok(entry)) => Ok((entry.addr.clone(), entry.definition.number)),
-        };
-        let (addr, number) = match checked {
-            Ok(found) => found,
+        let changed = (|| {
+            let number = self.entry(&name)?.definition.number;
+            let entry = self.by_number.get_mut(&number).ok_or(BrokerError::Unavailable)?;
+            let before = entry.definition.clone();
+            let policy = revision.of(&before.policy).ok_or(Refusal::OutOfBounds("policy"))?;
+            policy.check().map_err(|_| Refusal::OutOfBounds("policy"))?;
+            if policy.durability != before.policy.durability {
+                return Err(Refusal::OutOfBounds("durability").into());
+            }
+            // Whoever changes it next builds on this; both reach the topic in this order.
+            let definition = TopicDefinition::clone(&before);
+            entry.definition = Arc::new(TopicDefinition { policy: policy.clone(), ..definition });
+            Ok((entry.addr.clone(), before, policy))
+        })();
+        let (addr, before, policy) = match changed {
+            Ok(changed) => changed,
             Err(error) => return Box::pin(ready(Err(error))),
         };
         let change = Change::SetTopic(Box::new(policy.clone()));
-        let changing = async move { reshape(&addr, change).await };
+        let sent = addr.send(Reshape(change));
+        let changing = async move { sent.await.unwrap_or(Err(BrokerError::Unavailable)) };
         Box::pin(changing.into_actor(self).map(move |changed, registry, _| {
-            changed?;
-            if let Some(entry) = registry.by_number.get_mut(&number) {
-                let definition = TopicDefinition::clone(&entry.definition);
-                entry.definition = Arc::new(TopicDefinition { policy, ..definition });
+            if changed.is_err()
+                && let Some(entry) = registry.by_number.get_mut(&before.number)
+                && entry.definition.policy == policy
+            {
+                entry.definition = before;
             }
             registry.directory.touch();
-            Ok(())
+            changed
         }))
     }
 }

@@ -9,6 +9,7 @@
 //! waits.
 
 use super::messages::*;
+use super::rates::{Counted, Meter};
 use super::registry::Registry;
 use super::subscribers::{Ended, PushSource, Round, Subscribers, Want};
 use super::waiters::{Waiters, What};
@@ -77,6 +78,8 @@ pub struct TopicActor {
     work: usize,
     /// Messages published since the start; also in the hands of answers that are still to come.
     published: Rc<Cell<u64>>,
+    /// What happened per second of late.
+    meter: Meter,
     /// Bytes published since the start, to measure how far a subscriber lags.
     pushed_bytes: u64,
     failures: VecDeque<Timestamp>,
@@ -151,6 +154,7 @@ impl TopicActor {
             ready: false,
             work: 0,
             published: Rc::default(),
+            meter: Meter::default(),
             pushed_bytes: 0,
             failures: VecDeque::new(),
             restarts: 0,
@@ -366,12 +370,15 @@ impl TopicActor {
             Op::Peek { queue, end, max } => {
                 let queue = self.queue(engine, queue.as_ref())?;
                 let max = max.min(self.limits.batch_max);
-                Outcome::of(engine.peek(queue, end, max), whole(Reply::Views))
+                let bytes_max = self.limits.receive_bytes_max;
+                Outcome::of(engine.peek(queue, end, max, bytes_max), whole(Reply::Views))
             }
             Op::List { queue, state, after, max } => {
                 let queue = self.queue(engine, queue.as_ref())?;
                 let max = max.min(self.limits.batch_max);
-                Outcome::of(engine.list(queue, state, after, max), whole(Reply::Listed))
+                let bytes_max = self.limits.list_step_bytes;
+                let listed = engine.list(queue, state, after, max, bytes_max);
+                Outcome::of(listed, whole(Reply::Listed))
             }
             Op::Purge { queue } => {
                 let queue = self.queue(engine, queue.as_ref())?;
@@ -538,6 +545,10 @@ impl TopicActor {
     /// Does a job; answers the replies that are still to come, by slot, and whether each may be given up.
     fn run(&mut self, job: &mut Job) -> Vec<(usize, LocalBoxFuture<'static, Reply>, bool)> {
         let now = clock::now();
+        if let Phase::Running(engine) = &self.phase {
+            let (published, pushed) = (self.published.get(), self.subscribers.pushed);
+            self.meter.tick(now, || Counted::new(published, pushed, &engine.totals()));
+        }
         let abandoned = job.is_abandoned();
         let mut later = Vec::new();
         let mut reader: Option<Cursor> = None;
@@ -781,7 +792,8 @@ impl TopicActor {
         for queue in engine.queues() {
             add(queue.number, queue.name, queue.policy, engine.counts(queue.number));
         }
-        let committed = engine.committed();
+        let (committed, totals) = (engine.committed(), engine.totals());
+        let so_far = Counted::new(self.published.get(), self.subscribers.pushed, &totals);
         let whole = |(number, name, policy, figures)| {
             let consumers = self.consumers.get(&number).copied().unwrap_or(0);
             let waiting = self.waiters.receivers_at(number) as u64;
@@ -800,6 +812,7 @@ impl TopicActor {
             subscribers_dropped: self.subscribers.disconnected,
             restarts: self.restarts,
             committed,
+            rates: self.meter.rates(clock::now(), so_far),
         })
     }
 }

@@ -623,7 +623,7 @@ fn dead_letters(subject: &mut Subject<'_>) {
     let got = subject.receive(1);
     subject.nack(&got[0], Nack::Dead { error: Some("broken".into()) });
     assert_eq!(subject.counts(QUEUE).dead, 1);
-    let answer = subject.engine().list(QUEUE, State::Dead, None, 10);
+    let answer = subject.engine().list(QUEUE, State::Dead, None, 10, 100);
     let page = subject.wait(answer).unwrap();
     let letter = page.views[0].dead.clone().unwrap();
     assert_eq!((letter.reason, letter.attempts), (record::DeadReason::Rejected, 1));
@@ -674,7 +674,7 @@ fn of_every_state(subject: &mut Subject<'_>) -> Vec<Delivery> {
 fn only_the_dead_letter_is_left(subject: &mut Subject<'_>) {
     let left = Counts { dead: 1, bytes: 4, ..Counts::default() };
     assert_eq!(subject.counts(QUEUE), left);
-    let answer = subject.engine().list(QUEUE, State::Dead, None, 9);
+    let answer = subject.engine().list(QUEUE, State::Dead, None, 9, 1000);
     assert_eq!(subject.wait(answer).unwrap().views[0].message.body(), b"dead");
 }
 
@@ -727,7 +727,7 @@ pub fn a_swept_delivery_may_be_acked(bench: &mut dyn Bench) {
     assert_eq!(subject.wait(answer), Ok(1));
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {
-        let answer = subject.engine().list(QUEUE, State::InFlight, None, 9);
+        let answer = subject.engine().list(QUEUE, State::InFlight, None, 9, 1000);
         let page = subject.wait(answer).unwrap();
         assert!(
             page.next.is_none() && page.views.iter().all(|view| view.message.body().len() == 1)
@@ -747,12 +747,18 @@ pub fn a_swept_delivery_may_be_acked(bench: &mut dyn Bench) {
 
 fn looks(subject: &mut Subject<'_>) {
     let placed = subject.publish(&["a", "b", "c"]);
-    let answer = subject.engine().peek(QUEUE, End::Back, 2);
+    let answer = subject.engine().peek(QUEUE, End::Back, 2, 100);
     let views = subject.wait(answer).unwrap();
     assert_eq!(views.iter().map(|view| view.message.body()).collect::<Vec<_>>(), [b"c", b"b"]);
-    let answer = subject.engine().list(QUEUE, State::Ready, None, 2);
+    // Bounded in bytes, too; the first one always fits.
+    let answer = subject.engine().peek(QUEUE, End::Front, 3, 0);
+    assert_eq!(subject.wait(answer).unwrap()[0].message.body(), b"a");
+    let answer = subject.engine().list(QUEUE, State::Ready, None, 3, 2);
     let page = subject.wait(answer).unwrap();
-    let answer = subject.engine().list(QUEUE, State::Ready, page.next, 2);
+    assert_eq!((page.views.len(), page.next, page.views[1].cursor), (2, page.next, page.next));
+    let answer = subject.engine().list(QUEUE, State::Ready, None, 2, 100);
+    let page = subject.wait(answer).unwrap();
+    let answer = subject.engine().list(QUEUE, State::Ready, page.next, 2, 100);
     let rest = subject.wait(answer).unwrap();
     assert_eq!((page.views.len(), rest.views[0].message.body(), rest.next), (2, &b"c"[..], None));
     let answer = subject.engine().find(QUEUE, placed[1].id.clone().unwrap());

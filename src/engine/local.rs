@@ -939,8 +939,15 @@ impl Engine for LocalEngine {
         }
     }
 
-    fn peek(&mut self, queue: u32, end: End, max: usize) -> Answer<Whole<Vec<View>>> {
-        match self.broker().and_then(|topic| Ok(topic.peek(queue, end, max)?)) {
+    fn peek(
+        &mut self,
+        queue: u32,
+        end: End,
+        max: usize,
+        bytes_max: usize,
+    ) -> Answer<Whole<Vec<View>>> {
+        let topic = self.broker();
+        match topic.and_then(|topic| Ok(topic.peek_within(queue, end, max, bytes_max)?)) {
             Ok(views) => {
                 let missing = views.iter().any(|view| is_cold(&view.message));
                 self.filled(views, |views, to| Fill::Views { views, to }, missing)
@@ -955,8 +962,10 @@ impl Engine for LocalEngine {
         state: State,
         after: Option<u128>,
         max: usize,
+        bytes_max: usize,
     ) -> Answer<Whole<Page>> {
-        match self.broker().and_then(|topic| Ok(topic.list(queue, state, after, max)?)) {
+        let topic = self.broker();
+        match topic.and_then(|topic| Ok(topic.list_within(queue, state, after, max, bytes_max)?)) {
             Ok(page) => {
                 let missing = page.views.iter().any(|view| is_cold(&view.message));
                 self.filled(page, |page, to| Fill::Page { page, to }, missing)
@@ -1059,6 +1068,13 @@ impl Engine for LocalEngine {
             }
         };
         Answer::Now(figures.map_err(EngineError::from))
+    }
+
+    fn totals(&self) -> Totals {
+        match &self.rules {
+            Rules::Broker(topic) => topic.all_totals(),
+            Rules::Pubsub(history) => history.totals(),
+        }
     }
 
     fn expire(&mut self, now: Timestamp) -> Advanced {

@@ -134,16 +134,25 @@ pub trait Engine: Send {
     /// Looks at messages by id.
     fn find(&mut self, queue: u32, id: MessageId) -> Answer<Whole<View>>;
 
-    /// Looks at the messages that would come next (or last).
-    fn peek(&mut self, queue: u32, end: End, max: usize) -> Answer<Whole<Vec<View>>>;
+    /// Looks at the messages that would come next (or last), until their bodies reach `bytes_max`; the
+    /// first one always fits.
+    fn peek(
+        &mut self,
+        queue: u32,
+        end: End,
+        max: usize,
+        bytes_max: usize,
+    ) -> Answer<Whole<Vec<View>>>;
 
-    /// Looks at the messages in one state, page by page.
+    /// Looks at the messages in one state, page by page; a page is bounded in bytes as
+    /// [`Engine::peek`] is, and in what it looks through: it may be empty and not the last.
     fn list(
         &mut self,
         queue: u32,
         state: State,
         after: Option<u128>,
         max: usize,
+        bytes_max: usize,
     ) -> Answer<Whole<Page>>;
 
     /// Removes everything that waits. Deliveries in flight may finish but do not come back.
@@ -175,6 +184,9 @@ pub trait Engine: Send {
 
     /// Counts and totals of a queue (pubsub: of the backlog).
     fn counts(&mut self, queue: u32) -> Answer<Whole<QueueFigures>>;
+
+    /// What happened in all queues together, without a message being looked at.
+    fn totals(&self) -> Totals;
 
     /// Lets time pass: deadlines, delays, retention. Bounded; `more` says to call again at once.
     fn expire(&mut self, now: Timestamp) -> Advanced;

@@ -5,6 +5,33 @@ use super::lane::{CURSOR_BITS, Key, Ready};
 use super::verbs::*;
 use super::*;
 
+/// Entries that one page looks through for those in its state.
+const SLOTS_MAX: usize = 1 << 16;
+
+/// Room for bodies in one answer.
+struct Room {
+    left: Option<usize>,
+    bytes_max: usize,
+}
+
+impl Room {
+    fn new(bytes_max: usize) -> Self {
+        Room { left: None, bytes_max }
+    }
+
+    /// Takes the room for one body more, if there is enough; the first one always fits.
+    fn fits(&mut self, bytes: usize) -> bool {
+        let left = match self.left {
+            None => Some(self.bytes_max.saturating_sub(bytes)),
+            Some(left) => left.checked_sub(bytes),
+        };
+        if left.is_some() {
+            self.left = left;
+        }
+        left.is_some()
+    }
+}
+
 impl Topic {
     fn view(&self, queue: &Queue, place: Ready) -> Option<View> {
         let kept = self.shelf.get(queue.slot(place))?;
@@ -18,20 +45,27 @@ impl Topic {
                     attempts: 0,
                     due: None,
                     receipt: None,
+                    since: None,
+                    failures: Vec::new(),
                     dead: None,
+                    cursor: None,
                 });
             }
         };
         let entry = queue.entry(held)?;
         let waits = matches!(entry.state, State::Delayed | State::InFlight);
         let receipt = Receipt { queue: queue.definition.number, slot: held, stamp: entry.stamp };
+        let flies = entry.state == State::InFlight;
         Some(View {
             message,
             state: entry.state,
             attempts: entry.attempts,
             due: waits.then_some(entry.due),
-            receipt: (entry.state == State::InFlight).then_some(receipt),
+            receipt: flies.then_some(receipt),
+            since: flies.then_some(entry.since),
+            failures: entry.failures(),
             dead: entry.letter(),
+            cursor: None,
         })
     }
 
@@ -42,24 +76,43 @@ impl Topic {
         self.view(&self.queues[at], place).ok_or(Refusal::MessageNotFound)
     }
 
-    /// Looks at the messages that would be handed out next, or last, without taking them.
+    /// [`Topic::peek_within`] without a bound in bytes.
     pub fn peek(&self, queue: u32, end: End, max: usize) -> Result<Vec<View>, Refusal> {
+        self.peek_within(queue, end, max, usize::MAX)
+    }
+
+    /// Looks at the messages that would be handed out next, or last, without taking them. Ends before
+    /// the bodies are longer than `bytes_max`; the first one always fits.
+    pub fn peek_within(
+        &self,
+        queue: u32,
+        end: End,
+        max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<View>, Refusal> {
         let queue = &self.queues[self.at(queue)?];
+        let mut room = Room::new(bytes_max);
+        let fits = |(_, ready): &(Key, Ready)| room.fits(self.bytes_of(queue, *ready));
         let view = |(_, ready)| self.view(queue, ready);
         let (lanes, shelf) = (queue.lanes.iter(), &self.shelf);
         Ok(match end {
             End::Front => {
                 let ready = lanes.rev().flat_map(|lane| lane.from(Key::FIRST, shelf));
-                ready.filter_map(view).take(max).collect()
+                ready.take_while(fits).filter_map(view).take(max).collect()
             }
             End::Back => {
-                lanes.flat_map(|lane| lane.backwards(shelf)).filter_map(view).take(max).collect()
+                let ready = lanes.flat_map(|lane| lane.backwards(shelf));
+                ready.take_while(fits).filter_map(view).take(max).collect()
             }
         })
     }
 
-    /// Looks at the messages in one state: ready and dead ones in their order, the others in none.
-    /// A message that stays in the state while the pages are read is in exactly one of them.
+    /// Length of the body of what lies at a place.
+    fn bytes_of(&self, queue: &Queue, place: Ready) -> usize {
+        self.shelf.get(queue.slot(place)).map_or(0, |kept| kept.body.len() as usize)
+    }
+
+    /// [`Topic::list_within`] without a bound in bytes.
     pub fn list(
         &self,
         queue: u32,
@@ -67,14 +120,29 @@ impl Topic {
         after: Option<u128>,
         max: usize,
     ) -> Result<Page, Refusal> {
+        self.list_within(queue, state, after, max, usize::MAX)
+    }
+
+    /// Looks at the messages in one state: ready and dead ones in their order, the others in none.
+    /// A message that stays in the state while the pages are read is in exactly one of them. A page
+    /// ends before its bodies are longer than `bytes_max`; the first one always fits.
+    pub fn list_within(
+        &self,
+        queue: u32,
+        state: State,
+        after: Option<u128>,
+        max: usize,
+        bytes_max: usize,
+    ) -> Result<Page, Refusal> {
         let queue = &self.queues[self.at(queue)?];
         let mut page = Page::default();
+        let mut room = Room::new(bytes_max);
         let mut add = |cursor: u128, place: Ready| {
-            if page.views.len() >= max {
+            if page.views.len() >= max || !room.fits(self.bytes_of(queue, place)) {
                 return false;
             }
             if let Some(view) = self.view(queue, place) {
-                page.views.push(view);
+                page.views.push(View { cursor: Some(cursor), ..view });
                 page.next = Some(cursor);
             }
             true
@@ -91,10 +159,16 @@ impl Topic {
                 let purged = queue.purged;
                 let listed = |entry: &Entry| entry.state == state && !purged.took(entry);
                 let first = usize::try_from(behind).unwrap_or(usize::MAX);
-                (first..queue.entries.capacity()).all(|held| match queue.entries.get(held) {
+                let end = queue.entries.capacity();
+                let last = end.min(first.saturating_add(SLOTS_MAX));
+                let seen = (first..last).all(|held| match queue.entries.get(held) {
                     Some(entry) if listed(entry) => add(held as u128, Ready::Held(held as u32)),
                     _ => true,
-                })
+                });
+                if seen && last < end {
+                    page.next = Some(last as u128 - 1);
+                }
+                seen && last == end
             }
         };
         if whole {

@@ -33,6 +33,7 @@ pub mod record;
 pub mod refusal;
 mod restoring;
 mod shelf;
+pub mod sieve;
 pub mod stats;
 mod stored_bytes;
 #[cfg(test)]
@@ -58,6 +59,7 @@ pub use reader::{Cursor, Want};
 pub use record::{DeadLetter, DeadReason, Ledger, Place, Record, Stored, Times};
 pub use record::{Failure, QueueDefinition, Restored, RestoredEntry, TopicDefinition};
 pub use refusal::Refusal;
+pub use sieve::Sieve;
 pub use topic::Topic;
 pub use verbs::{
     Advanced, Counts, End, Leaving, Nack, Page, Receive, Selection, State, Totals, View,

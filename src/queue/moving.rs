@@ -7,7 +7,7 @@ use super::publish::span;
 use super::shelf::{Body, Kept};
 use super::verbs::*;
 use super::*;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// A queue that is between two topics, with its messages.
 #[derive(Debug)]
@@ -225,6 +225,7 @@ impl Topic {
             }
             Selection::Ids(ids) => {
                 let mut chosen = Vec::with_capacity(ids.len());
+                let mut seen = FxHashSet::default();
                 for id in ids {
                     for slot in self.shelf.by_id(id) {
                         let queue = &mut self.queues[at];
@@ -232,7 +233,7 @@ impl Topic {
                         let dead = |held: &u32| {
                             queue.entry(*held).is_some_and(|entry| entry.state == State::Dead)
                         };
-                        chosen.extend(held.filter(dead).filter(|held| !chosen.contains(held)));
+                        chosen.extend(held.filter(dead).filter(|held| seen.insert(*held)));
                     }
                 }
                 chosen

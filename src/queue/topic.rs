@@ -224,6 +224,12 @@ impl Topic {
         Ok(self.queues[self.at(queue)?].totals)
     }
 
+    /// What happened to all queues together.
+    pub fn all_totals(&self) -> Totals {
+        let totals = self.queues.iter().map(|queue| &queue.totals);
+        totals.fold(Totals::default(), Totals::plus)
+    }
+
     /// Time in queue and time to ack.
     pub fn waits(&self, queue: u32) -> Result<&Waits, Refusal> {
         Ok(&self.queues[self.at(queue)?].waits)

@@ -1,6 +1,6 @@
 //! The words the rules are asked in, and what they answer.
 
-use super::{DeadLetter, Message, MessageId, Receipt, Timestamp, record::Times};
+use super::{DeadLetter, Failure, Message, MessageId, Receipt, Timestamp, record::Times};
 use std::time::Duration;
 
 /// What a consumer asks for.
@@ -99,6 +99,25 @@ pub struct Totals {
     pub moved_in: u64,
 }
 
+impl Totals {
+    /// With what happened elsewhere.
+    pub fn plus(self, other: &Totals) -> Totals {
+        Totals {
+            published: self.published + other.published,
+            delivered: self.delivered + other.delivered,
+            redelivered: self.redelivered + other.redelivered,
+            acked: self.acked + other.acked,
+            nacked: self.nacked + other.nacked,
+            missed: self.missed + other.missed,
+            died: self.died + other.died,
+            expired: self.expired + other.expired,
+            dropped: self.dropped + other.dropped,
+            purged: self.purged + other.purged,
+            moved_in: self.moved_in + other.moved_in,
+        }
+    }
+}
+
 /// A message of a queue, looked at without taking it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
@@ -112,14 +131,21 @@ pub struct View {
     pub due: Option<Timestamp>,
     /// Its receipt while it is in flight.
     pub receipt: Option<Receipt>,
+    /// When it was handed out, while it is in flight.
+    pub since: Option<Timestamp>,
+    /// Deliveries that failed so far, oldest first.
+    pub failures: Vec<Failure>,
     /// What is known when it is dead.
     pub dead: Option<DeadLetter>,
+    /// Where it is in the list of its state: what a page that ends with it is continued behind. Only
+    /// in a list.
+    pub cursor: Option<u128>,
 }
 
 /// A page of [`View`]s.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Page {
-    /// The messages.
+    /// The messages; perhaps none although there are more.
     pub views: Vec<View>,
     /// Give this back to get the next page; `None` at the end.
     pub next: Option<u128>,
@@ -141,6 +167,16 @@ pub enum Selection {
     Oldest(usize),
     /// These ids.
     Ids(Vec<MessageId>),
+}
+
+impl Selection {
+    /// How many ids it names.
+    pub fn ids(&self) -> usize {
+        match self {
+            Selection::Oldest(_) => 0,
+            Selection::Ids(ids) => ids.len(),
+        }
+    }
 }
 
 /// A message on its way to a queue of another topic (dead letter, redrive, move), after its

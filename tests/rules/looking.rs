@@ -71,6 +71,64 @@ fn each_state_is_listed_in_pages_and_each_message_once() {
     }
 }
 
+/// A page may end with any of its messages: each knows where the list goes on behind it.
+#[test]
+fn a_list_goes_on_behind_any_of_its_messages() {
+    let subject = three_of_each();
+    for (state, name) in STATES {
+        let whole = subject.topic.list(QUEUE, state, None, 9).unwrap();
+        let all = seen(&whole.views);
+        for (at, view) in whole.views.iter().enumerate() {
+            let rest = subject.topic.list(QUEUE, state, view.cursor, 9).unwrap();
+            assert_eq!(seen(&rest.views), all[at + 1..], "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_look_is_bounded_in_bytes_and_shows_at_least_one() {
+    let mut subject = Subject::queue(QueuePolicy::default());
+    subject.put(0, &["long body", "ab", "cd", "ef"]);
+    for (bytes_max, expected) in
+        [(0, &["long body"][..]), (11, &["long body", "ab"]), (12, &["long body", "ab"])]
+    {
+        let page = subject.topic.list_within(QUEUE, State::Ready, None, 9, bytes_max).unwrap();
+        assert_eq!(seen(&page.views), expected, "{bytes_max}");
+        assert_eq!(page.next, page.views.last().unwrap().cursor);
+        let views = subject.topic.peek_within(QUEUE, End::Front, 9, bytes_max).unwrap();
+        assert_eq!(seen(&views), expected, "{bytes_max}");
+    }
+    let views = subject.topic.peek_within(QUEUE, End::Back, 9, 5).unwrap();
+    assert_eq!(seen(&views), ["ef", "cd"]);
+}
+
+/// Many in one state do not make a look for another one long: it comes in pages without a message.
+#[test]
+fn a_page_looks_through_a_bounded_number_of_places() {
+    let mut subject = Subject::queue(QueuePolicy::default());
+    let many: Vec<String> = (0..70_000).map(|number| number.to_string()).collect();
+    subject.put(0, &many.iter().map(String::as_str).collect::<Vec<_>>());
+    subject.lend(0, many.len());
+    subject.put_with(0, "late", Extra { deliver_at: Some(at(900)), ..Extra::default() });
+    let first = subject.topic.list(QUEUE, State::Delayed, None, 9).unwrap();
+    assert!(first.views.is_empty() && first.next.is_some());
+    let second = subject.topic.list(QUEUE, State::Delayed, first.next, 9).unwrap();
+    assert_eq!((seen(&second.views), second.next), (vec!["late".into()], None));
+}
+
+#[test]
+fn a_view_tells_the_failures_of_a_message_that_lives() {
+    let mut subject = Subject::queue(QueuePolicy::default());
+    subject.put(0, &["a"]);
+    for now in [5, 7] {
+        let lent = subject.lend_one(now);
+        subject.nack(now, &of(&lent), &fail("no")).unwrap();
+    }
+    let view = subject.topic.peek(QUEUE, End::Front, 1).unwrap().remove(0);
+    let told: Vec<_> = view.failures.iter().map(|failure| (failure.at, failure.attempt)).collect();
+    assert_eq!((told, view.dead), (vec![(at(5), 1), (at(7), 2)], None));
+}
+
 #[test]
 fn what_leaves_between_two_pages_hides_nothing_that_stays() {
     let mut subject = three_of_each();
@@ -94,7 +152,9 @@ fn a_view_tells_when_a_message_is_due_and_its_receipt_only_in_flight() {
         assert_eq!(view.due, due, "{state:?}");
         assert_eq!(view.receipt.is_some(), state == State::InFlight, "{state:?}");
         assert_eq!(view.dead.is_some(), state == State::Dead, "{state:?}");
-        assert_eq!(subject.topic.find(QUEUE, &view.message.id()), Ok(view));
+        assert_eq!(view.since.is_some(), state == State::InFlight, "{state:?}");
+        let found = subject.topic.find(QUEUE, &view.message.id());
+        assert_eq!(found, Ok(View { cursor: None, ..view }));
     }
     let nobody = MessageId::Client("nobody".into());
     assert_eq!(subject.topic.find(QUEUE, &nobody), Err(Refusal::MessageNotFound));

@@ -16,8 +16,21 @@ impl Broker {
         name: &TopicName,
         policy: TopicPolicy,
     ) -> Result<(), BrokerError> {
+        self.revise_topic(caller, name, Revision::Whole(policy)).await
+    }
+
+    /// Changes a topic's settings, or some of them: two who change different ones at a time do not
+    /// undo each other's work.
+    ///
+    /// Errors: as [`Broker::change_topic`].
+    pub async fn revise_topic(
+        &self,
+        caller: &Caller,
+        name: &TopicName,
+        revision: Revision<TopicPolicy>,
+    ) -> Result<(), BrokerError> {
         self.topic(caller, name).await?.need(Rights::MANAGE)?;
-        self.ask(ChangeTopic(name.clone(), policy)).await?
+        self.ask(ChangeTopic(name.clone(), revision)).await?
     }
 
     /// Removes a topic. Its global queues stay with their messages and belong to no topic then.
@@ -35,11 +48,19 @@ impl Broker {
     /// What defines the topics that the caller may read, in the order they were made. The one that
     /// holds the queues without a topic is none of them.
     pub async fn topics(&self, caller: &Caller) -> Result<Vec<Arc<TopicDefinition>>, BrokerError> {
+        let mut topics = self.all_topics(caller).await?;
+        topics.retain(|definition| !definition.name.is_unattached());
+        Ok(topics)
+    }
+
+    /// [`Broker::topics`], with the one that holds the queues without a topic if there are any.
+    pub async fn all_topics(
+        &self,
+        caller: &Caller,
+    ) -> Result<Vec<Arc<TopicDefinition>>, BrokerError> {
         let entries = self.ask(ListTopics).await?;
-        let shown = entries.into_iter().map(|entry| entry.definition).filter(|definition| {
-            !definition.name.is_unattached() && caller.rights(definition).contains(Rights::READ)
-        });
-        Ok(shown.collect())
+        let topics = entries.into_iter().map(|entry| entry.definition);
+        Ok(topics.filter(|topic| caller.rights(topic).contains(Rights::READ)).collect())
     }
 
     /// Changes all settings of a queue. Messages stay as they are; those that waited and have had as
@@ -55,6 +76,17 @@ impl Broker {
         policy: QueuePolicy,
     ) -> Result<Arc<QueueDefinition>, BrokerError> {
         self.alter_queue(caller, topic, queue, None, Some(policy)).await
+    }
+
+    /// [`Broker::change_queue`] for some of the settings; the others stay as they are.
+    pub async fn revise_queue(
+        &self,
+        caller: &Caller,
+        topic: &TopicName,
+        queue: &QueueName,
+        revision: Revision<QueuePolicy>,
+    ) -> Result<Arc<QueueDefinition>, BrokerError> {
+        self.alter(caller, topic, queue, None, Some(revision)).await
     }
 
     /// Makes a queue part of another topic, with its messages and settings. Deliveries stay in
@@ -79,6 +111,17 @@ impl Broker {
         queue: &QueueName,
         to: Option<&TopicName>,
         policy: Option<QueuePolicy>,
+    ) -> Result<Arc<QueueDefinition>, BrokerError> {
+        self.alter(caller, topic, queue, to, policy.map(Revision::Whole)).await
+    }
+
+    async fn alter(
+        &self,
+        caller: &Caller,
+        topic: &TopicName,
+        queue: &QueueName,
+        to: Option<&TopicName>,
+        policy: Option<Revision<QueuePolicy>>,
     ) -> Result<Arc<QueueDefinition>, BrokerError> {
         let (handle, definition) = self.queue(caller, topic, queue).await?;
         handle.need(Rights::MANAGE)?;
@@ -158,8 +201,8 @@ impl Broker {
     }
 
     /// Moves what is ready in a queue to the back of another one, of this topic or any other, in
-    /// steps, until what was ready at the beginning has moved. Each message gets the delay and the
-    /// retention of the other queue, no attempts, and keeps its id.
+    /// steps: these messages, or (`None`) the oldest until what was ready at the beginning has moved.
+    /// Each gets the delay and the retention of the other queue, no attempts, and keeps its id.
     ///
     /// Errors: `NotAllowed`, `Refused(QueueNotFound, OutOfBounds)`, `TopicNotFound`, store errors;
     /// what moved before stays moved.
@@ -169,6 +212,7 @@ impl Broker {
         from: &TopicHandle,
         queue: &QueueName,
         to: &QueueAddress,
+        selection: Option<Selection>,
     ) -> Result<u64, BrokerError> {
         let find = FindTarget { from: from.name().clone(), to: to.clone() };
         let (entry, to) = self.ask(find).await??;
@@ -178,16 +222,24 @@ impl Broker {
             Reply::Failed(error) => return Err(error),
             _ => return Err(BrokerError::Unavailable),
         };
-        let (mut moved, ready) = (0, figures.counts.ready);
+        let ready = match selection {
+            Some(Selection::Oldest(max)) => figures.counts.ready.min(max as u64),
+            Some(Selection::Ids(ids)) => {
+                let queue = Some(queue.clone());
+                return from
+                    .counted(Op::Transfer { queue, selection: Selection::Ids(ids), to })
+                    .await;
+            }
+            None => figures.counts.ready,
+        };
+        let mut moved = 0;
         while moved < ready {
             let step = usize::try_from(ready - moved).unwrap_or(TRANSFER_STEP).min(TRANSFER_STEP);
             let selection = Selection::Oldest(step);
             let op = Op::Transfer { queue: Some(queue.clone()), selection, to };
-            match from.ask(op).await? {
-                Reply::Counted(0) => break,
-                Reply::Counted(count) => moved += count,
-                Reply::Failed(error) => return Err(error),
-                _ => return Err(BrokerError::Unavailable),
+            match from.counted(op).await? {
+                0 => break,
+                count => moved += count,
             }
         }
         Ok(moved)

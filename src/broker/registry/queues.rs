@@ -242,7 +242,9 @@ impl Registry {
         }
         let mut definition = QueueDefinition::clone(&before.definition);
         definition.topic = to.definition.number;
-        if let Some(policy) = alter.policy {
+        if let Some(revision) = alter.policy {
+            let policy = revision.of(&before.definition.policy);
+            let policy = policy.ok_or(Refusal::OutOfBounds("queue policy"))?;
             policy.check().map_err(|_| Refusal::OutOfBounds("queue policy"))?;
             definition.policy = QueuePolicy { changed_at: Some(clock::now()), ..policy };
         }
@@ -498,7 +500,12 @@ impl Handler<FindQueue> for Registry {
                     let entry = self.entry(topic)?;
                     self.directory.in_topic(entry.definition.number, &find.queue)
                 }
-                _ => self.directory.global(&find.queue),
+                // One that left its topic keeps its name, also when that is not good everywhere.
+                Some(topic) => self
+                    .directory
+                    .global(&find.queue)
+                    .or_else(|| self.directory.in_topic(*self.by_name.get(topic)?, &find.queue)),
+                None => self.directory.global(&find.queue),
             };
             let number = number.ok_or(Refusal::QueueNotFound)?;
             let known = self.directory.get(number).ok_or(Refusal::QueueNotFound)?;

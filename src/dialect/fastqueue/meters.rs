@@ -254,6 +254,8 @@ fn process(out: &mut String, started_s: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::DefaultLevels;
+    use crate::queue::Level;
 
     #[test]
     fn requests_are_counted_by_route_and_status_and_length() {
@@ -269,6 +271,8 @@ mod tests {
             store: Default::default(),
             connections: Vec::new(),
             unreported: Vec::new(),
+            uptime_ms: 0,
+            levels: DefaultLevels { broker: Level::Sync, pubsub: Level::Async },
         };
         let text = meters.render(&state);
         for line in [

@@ -144,6 +144,6 @@ pub async fn redrive(asked: &Asked<'_>, to: Redrive) -> Replied {
     let FoundQueue { topic, definition } = asked.queue().await?;
     let to = to.destination_queue_id;
     let to = asked.door.known.queue(&asked.caller, to.as_bytes()).await?.address();
-    asked.door.broker.transfer(&asked.caller, &topic, &definition.name, &to).await?;
+    asked.door.broker.transfer(&asked.caller, &topic, &definition.name, &to, None).await?;
     Ok(Answer::done())
 }
