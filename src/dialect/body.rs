@@ -44,6 +44,13 @@ pub fn read(
 /// All of a request's body, for handlers that take it; `E` says how a door refuses one.
 pub struct Body<E>(web::Bytes, PhantomData<fn() -> E>);
 
+impl<E> Body<E> {
+    /// The bytes themselves.
+    pub fn into_bytes(self) -> web::Bytes {
+        self.0
+    }
+}
+
 impl<E> Deref for Body<E> {
     type Target = [u8];
 

@@ -98,6 +98,23 @@ pub async fn ask(
     Ok(Polled::Replies(replies))
 }
 
+/// Work that is done within this time is done for a client that half closes, too.
+const WORK_GRACE: Duration = Duration::from_millis(50);
+
+/// Does a longer piece of work for a client; `None` when it left meanwhile, and the work was given up.
+pub async fn while_there<T>(peer: Option<&Peer>, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    match (timeout(WORK_GRACE, &mut work).await, peer) {
+        (Ok(done), _) => Some(done),
+        (Err(_), None) => Some(work.await),
+        (Err(_), Some(peer)) => tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = peer.left() => None,
+        },
+    }
+}
+
 fn receipts(reply: &Reply) -> impl Iterator<Item = Receipt> {
     let deliveries = match reply {
         Reply::Delivered(deliveries) => deliveries.as_slice(),
@@ -170,6 +187,22 @@ mod tests {
         let left = actix_web::rt::spawn(async move { watching.left().await });
         drop(client);
         timeout(SOON, left).await.unwrap().unwrap();
+    }
+
+    #[actix_web::test]
+    async fn work_ends_when_its_client_leaves_and_not_before() {
+        let (client, _server, peer) = connection().await;
+        assert_eq!(while_there(Some(&peer), async { 5 }).await, Some(5));
+        let (go, gone) = tokio::sync::oneshot::channel::<()>();
+        let working = actix_web::rt::spawn(async move {
+            while_there(Some(&peer), async { drop(gone.await) }).await
+        });
+        assert!(!working.is_finished());
+        drop(client);
+        assert_eq!(timeout(SOON, working).await.unwrap().unwrap(), None);
+        assert!(go.is_closed(), "the work itself is gone");
+        // Who cannot be watched is waited for.
+        assert_eq!(while_there(None, async { 5 }).await, Some(5));
     }
 
     #[actix_web::test]

@@ -6,12 +6,19 @@
 mod common;
 
 mod access;
+mod changing;
+mod definitions;
 mod deliveries;
+mod forms;
 mod health;
 mod limits;
+mod looking;
+mod moving;
 mod publishing;
 mod receiving;
+mod redriving;
 mod requests;
+mod stats;
 mod topics;
 
 use common::*;
@@ -47,6 +54,15 @@ async fn take(broker: &TestBroker, from: &str) -> Vec<String> {
 
 async fn show(broker: &TestBroker, topic: &str) -> Value {
     broker.http("GET", &format!("/v1/topics/{topic}"), "").await.expect(200)
+}
+
+/// Receives everything there is and sends it to the dead letters.
+async fn kill(broker: &TestBroker, from: &str, error: &str) {
+    let topic = from.split('/').next().unwrap();
+    let messages = receive(broker, &format!("{from}?max=1000")).await;
+    let receipts: Vec<_> = messages.iter().map(|message| &message["receipt"]).collect();
+    let nack = serde_json::json!({"receipts": receipts, "mode": "dead", "error": error});
+    broker.http("POST", &format!("/v1/topics/{topic}/nack"), &nack.to_string()).await.expect(200);
 }
 
 /// Waits until so many receivers wait at the topic.

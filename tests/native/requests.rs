@@ -32,15 +32,25 @@ async fn a_wrong_method_is_told_so_with_the_right_ones() {
     let broker = TestBroker::start().await;
     let table = [
         ("DELETE", "/v1/topics", "GET, POST"),
-        ("PUT", "/v1/topics/default", "GET, DELETE"),
+        ("PUT", "/v1/topics/default", "GET, PATCH, DELETE"),
         ("GET", "/v1/topics/default/messages", "POST"),
         ("GET", "/v1/topics/default/receive", "POST"),
         ("GET", "/v1/topics/default/ack", "POST"),
         ("PUT", "/v1/topics/default/nack", "POST"),
         ("PATCH", "/v1/topics/default/extend", "POST"),
         ("POST", "/v1/topics/pubsub/ws", "GET"),
-        ("GET", "/v1/topics/default/queues/default/messages", "POST"),
-        ("POST", "/v1/topics/default/queues/default", "PUT, DELETE"),
+        ("PUT", "/v1/topics/default/queues/default/messages", "GET, POST"),
+        ("POST", "/v1/topics/default/queues/default", "GET, PUT, PATCH, DELETE"),
+        ("POST", "/v1/topics/default/queues", "GET"),
+        ("GET", "/v1/topics/default/pause", "POST"),
+        ("GET", "/v1/topics/default/queues/default/resume", "POST"),
+        ("PUT", "/v1/topics/default/queues/default/messages/x", "GET, DELETE"),
+        ("GET", "/v1/topics/default/queues/default/messages/x/edit", "POST"),
+        ("POST", "/v1/topics/default/queues/default/peek", "GET"),
+        ("GET", "/v1/topics/default/queues/default/purge", "POST"),
+        ("PUT", "/v1/topics/default/queues/default/redrive", "GET, POST, DELETE"),
+        ("POST", "/v1/stats", "GET"),
+        ("DELETE", "/v1/definitions", "GET, POST"),
         ("POST", "/livez", "GET"),
         ("DELETE", "/metrics", "GET"),
         ("GET", "/v1/users/ann", "PUT"),
@@ -177,6 +187,28 @@ async fn a_request_that_is_cut_short_publishes_nothing() {
         "{}",
         String::from_utf8_lossy(&rest)
     );
+    assert!(take(&broker, "default").await.is_empty());
+}
+
+/// Bare bytes have no end of their own: only the announced length tells that some are missing.
+#[actix_web::test]
+async fn bare_bytes_that_are_cut_short_are_not_published() {
+    let broker = TestBroker::start().await;
+    for (header, body) in [
+        ("Content-Length: 10", "half"),
+        ("Transfer-Encoding: chunked", "4\r\nhalf\r\n"),
+        ("Transfer-Encoding: chunked", "9\r\nhalf"),
+        ("Transfer-Encoding: chunked", "zz\r\nhalf\r\n0\r\n\r\n"),
+    ] {
+        let mut wire = Wire::connect(broker.door("http")).await;
+        wire.send(format!("POST /v1/topics/default/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n{header}\r\n\r\n{body}")).await;
+        wire.stream.shutdown().await.unwrap();
+        let mut rest = Vec::new();
+        let read = tokio::io::AsyncReadExt::read_to_end(&mut wire.stream, &mut rest);
+        let _ = tokio::time::timeout(PATIENCE, read).await.expect("an end in time");
+        let rest = String::from_utf8_lossy(&rest);
+        assert!(!rest.contains(" 201 "), "{header} {body}: {rest}");
+    }
     assert!(take(&broker, "default").await.is_empty());
 }
 

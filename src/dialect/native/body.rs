@@ -2,9 +2,55 @@
 
 use super::problem::Problem;
 use crate::dialect::body::{self, Unread};
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::CONTENT_ENCODING, web};
+use futures_util::future::LocalBoxFuture;
+use std::ops::Deref;
 
-/// All of a request's body, at most `http.request_bytes_max`.
-pub type Body = body::Body<Problem>;
+/// All of a request's body, at most `http.request_bytes_max`, as the client sent it: no content
+/// encoding is undone, and none but `identity` is taken.
+pub struct Body(body::Body<Problem>);
+
+impl Body {
+    /// The bytes themselves.
+    pub fn into_bytes(self) -> web::Bytes {
+        self.0.into_bytes()
+    }
+}
+
+impl Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn check_encoding(request: &HttpRequest) -> Result<(), Problem> {
+    let mut codings = request.headers().get_all(CONTENT_ENCODING);
+    match codings.find(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        None => Ok(()),
+        Some(coding) => Err(Problem::new(
+            415,
+            "unsupported_encoding",
+            "This content encoding is not known",
+            format!("`{}` is not known here", String::from_utf8_lossy(coding.as_bytes())),
+        )),
+    }
+}
+
+impl FromRequest for Body {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Body, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let checked = check_encoding(request);
+        let reading = body::Body::from_request(request, payload);
+        Box::pin(async move {
+            checked?;
+            Ok(Body(reading.await?))
+        })
+    }
+}
 
 impl From<Unread> for Problem {
     fn from(unread: Unread) -> Self {

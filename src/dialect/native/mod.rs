@@ -2,14 +2,31 @@
 //!
 //! Each handler parses into the broker's types, asks the broker, renders the answer: no rules here.
 
+mod acks;
+mod asking;
 mod body;
 mod caller;
+mod cursor;
+mod definitions;
+mod headers;
 mod health;
-mod messages;
+mod importing;
+mod looking;
+mod message_view;
 mod metrics;
+mod moving;
+mod names;
 mod object;
 mod problem;
+mod publish;
+mod query;
+mod queues;
+mod receive;
+mod redrive;
+mod sieves;
+mod stats;
 mod topics;
+mod users;
 mod view;
 mod ws;
 
@@ -60,44 +77,32 @@ pub fn scope(path: &str, native: Native) -> Scope {
         .configure(routes)
 }
 
-/// All routes of the door.
+/// All routes of the door. The busiest first: resources are tried in order.
 fn routes(config: &mut web::ServiceConfig) {
     let v1 = web::scope("/v1")
-        // The busiest first: resources are tried in order.
+        .configure(busy)
+        .configure(queue_routes)
         .service(
-            resource("/topics/{topic}/messages", "POST").route(web::post().to(messages::publish)),
-        )
-        .service(
-            resource("/topics/{topic}/receive", "POST").route(web::post().to(messages::receive)),
-        )
-        .service(resource("/topics/{topic}/ack", "POST").route(web::post().to(messages::ack)))
-        .service(resource("/topics/{topic}/nack", "POST").route(web::post().to(messages::nack)))
-        .service(resource("/topics/{topic}/extend", "POST").route(web::post().to(messages::extend)))
-        .service(resource("/topics/{topic}/ws", "GET").route(web::get().to(ws::subscribe)))
-        .service(
-            resource("/topics/{topic}/queues/{queue}/messages", "POST")
-                .route(web::post().to(messages::publish)),
-        )
-        .service(
-            resource("/topics/{topic}/queues/{queue}/receive", "POST")
-                .route(web::post().to(messages::receive)),
-        )
-        .service(
-            resource("/topics/{topic}/queues/{queue}", "PUT, DELETE")
-                .route(web::put().to(topics::create_queue))
-                .route(web::delete().to(topics::delete_queue)),
-        )
-        .service(
-            resource("/topics/{topic}", "GET, DELETE")
+            resource("/topics/{topic}", "GET, PATCH, DELETE")
                 .route(web::get().to(topics::show))
+                .route(web::patch().to(topics::change))
                 .route(web::delete().to(topics::delete)),
         )
+        .service(post("/topics/{topic}/pause").route(web::post().to(topics::pause)))
+        .service(post("/topics/{topic}/resume").route(web::post().to(topics::resume)))
+        .service(resource("/topics/{topic}/stats", "GET").route(web::get().to(stats::topic)))
         .service(
             resource("/topics", "GET, POST")
                 .route(web::get().to(topics::list))
                 .route(web::post().to(topics::create)),
         )
-        .service(resource("/users/{user}", "PUT").route(web::put().to(topics::put_user)))
+        .service(resource("/users/{user}", "PUT").route(web::put().to(users::put)))
+        .service(resource("/stats", "GET").route(web::get().to(stats::broker)))
+        .service(
+            resource("/definitions", "GET, POST")
+                .route(web::get().to(definitions::export))
+                .route(web::post().to(importing::import)),
+        )
         .default_service(web::to(not_found));
     config
         .service(v1)
@@ -105,6 +110,64 @@ fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/readyz", "GET").route(web::get().to(health::ready)))
         .service(resource("/metrics", "GET").route(web::get().to(metrics::metrics)))
         .default_service(web::to(not_found));
+}
+
+/// Messages in and out.
+fn busy(config: &mut web::ServiceConfig) {
+    config
+        .service(post("/topics/{topic}/messages").route(web::post().to(publish::publish)))
+        .service(post("/topics/{topic}/receive").route(web::post().to(receive::receive)))
+        .service(post("/topics/{topic}/ack").route(web::post().to(acks::ack)))
+        .service(post("/topics/{topic}/nack").route(web::post().to(acks::nack)))
+        .service(post("/topics/{topic}/extend").route(web::post().to(acks::extend)))
+        .service(resource("/topics/{topic}/ws", "GET").route(web::get().to(ws::subscribe)))
+        .service(
+            resource("/topics/{topic}/queues/{queue}/messages", "GET, POST")
+                .route(web::post().to(publish::publish))
+                .route(web::get().to(looking::list)),
+        )
+        .service(
+            post("/topics/{topic}/queues/{queue}/receive").route(web::post().to(receive::receive)),
+        );
+}
+
+/// One queue: its settings, and the messages in it.
+fn queue_routes(config: &mut web::ServiceConfig) {
+    let below = |path: &str| format!("/topics/{{topic}}/queues/{{queue}}{path}");
+    config
+        .service(resource("/topics/{topic}/queues", "GET").route(web::get().to(queues::list)))
+        .service(
+            resource(&below(""), "GET, PUT, PATCH, DELETE")
+                .route(web::get().to(queues::show))
+                .route(web::put().to(queues::put))
+                .route(web::patch().to(queues::change))
+                .route(web::delete().to(queues::delete)),
+        )
+        .service(post(&below("/pause")).route(web::post().to(queues::pause)))
+        .service(post(&below("/resume")).route(web::post().to(queues::resume)))
+        .service(post(&below("/detach")).route(web::post().to(queues::detach)))
+        .service(post(&below("/attach")).route(web::post().to(queues::attach)))
+        .service(resource(&below("/peek"), "GET").route(web::get().to(looking::peek)))
+        .service(
+            resource(&below("/messages/{id}"), "GET, DELETE")
+                .route(web::get().to(looking::show))
+                .route(web::delete().to(moving::delete)),
+        )
+        .service(post(&below("/messages/{id}/edit")).route(web::post().to(moving::edit)))
+        .service(post(&below("/delete")).route(web::post().to(moving::delete_many)))
+        .service(post(&below("/purge")).route(web::post().to(moving::purge)))
+        .service(post(&below("/move")).route(web::post().to(moving::move_messages)))
+        .service(
+            resource(&below("/redrive"), "GET, POST, DELETE")
+                .route(web::post().to(redrive::redrive))
+                .route(web::get().to(redrive::progress))
+                .route(web::delete().to(redrive::stop)),
+        );
+}
+
+/// A resource that takes POST.
+fn post(path: &str) -> actix_web::Resource {
+    resource(path, "POST")
 }
 
 /// A resource that tells other methods which ones it has.

@@ -31,6 +31,12 @@ impl Problem {
         Problem::new(401, "unauthenticated", "Credentials are needed", detail)
     }
 
+    /// A cursor that this list never gave, or not any more.
+    pub fn invalid_cursor() -> Problem {
+        let detail = "`after` is not a cursor of this list";
+        Problem::new(400, "invalid_cursor", "The cursor is not of this list", detail)
+    }
+
     /// A problem with all its parts.
     pub fn new(
         status: u16,
@@ -49,6 +55,9 @@ impl Problem {
         match self.code {
             "unauthenticated" => {
                 response.insert_header(("WWW-Authenticate", CHALLENGE));
+            }
+            "unsupported_encoding" => {
+                response.insert_header(("Accept-Encoding", "identity"));
             }
             "busy" | "topic_unavailable" => {
                 response.insert_header(("Retry-After", "1"));

@@ -1,21 +1,33 @@
-//! Create, list, show and delete topics and their queues; users.
+//! Create, list, show, change, pause and delete topics.
 
 use super::Native;
 use super::body::Body;
 use super::caller::Who;
-use super::messages::{queue_name, topic_name, user_name};
-use super::object::{Object, object};
+use super::names::topic_name;
+use super::object::{Object, fields, object, object_or_default};
 use super::problem::Problem;
+use super::query::Query;
 use super::view::TopicView;
-use crate::broker::{BrokerError, NewTopic, TopicFigures};
+use crate::broker::{NewTopic, Revision};
 use crate::queue::*;
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 
 type Answer = Result<HttpResponse, Problem>;
 
 /// Most topics in one page of the list.
 const PAGE_MAX: usize = 1000;
+
+/// Whether the fields of a change are within their bounds; those left out are.
+pub fn checked<P: DeserializeOwned>(
+    given: &serde_json::Map<String, serde_json::Value>,
+    check: impl FnOnce(&P) -> Result<(), policy::PolicyError>,
+) -> Result<(), Problem> {
+    let policy = serde_json::from_value(serde_json::Value::Object(given.clone()));
+    let policy = policy.map_err(|error| Problem::invalid(format!("policy: {error}")))?;
+    check(&policy).map_err(|error| Problem::invalid(error.to_string()))
+}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,96 +87,117 @@ pub async fn create(who: Who, native: web::Data<Native>, body: Body) -> Answer {
     Ok(HttpResponse::Created().json(TopicView::from(&figures)))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct ListQuery {
-    /// Most topics.
-    limit: usize,
-    /// The `next` of the page before.
-    after: Option<u32>,
-}
-
-impl Default for ListQuery {
-    fn default() -> Self {
-        ListQuery { limit: 100, after: None }
-    }
-}
-
-/// `GET /v1/topics?limit=&after=`: the topics the caller may read, in the order they were made.
+/// `GET /v1/topics?limit=&after=&prefix=`: the topics the caller may read, in the order they were made.
 pub async fn list(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
-    let query = web::Query::<ListQuery>::from_query(request.query_string())
-        .map_err(|error| Problem::invalid(format!("query: {error}")))?
-        .into_inner();
-    let limit = query.limit.clamp(1, PAGE_MAX);
-    let (figures, next) = native.broker.list_topics(&who.0, query.after, limit).await?;
+    let mut query = Query::of(&request)?;
+    let limit = query.value("limit")?.unwrap_or(100).clamp(1, PAGE_MAX);
+    let (after, prefix) = (query.value("after")?, query.text("prefix")?.unwrap_or_default());
+    query.done()?;
+    let listed = native.broker.list_topics_named(&who.0, prefix.as_bytes(), after, limit);
+    let (figures, next) = listed.await?;
     #[derive(Serialize)]
     struct Topics<'a> {
         topics: Vec<TopicView<'a>>,
         #[serde(skip_serializing_if = "Option::is_none")]
         next: Option<u32>,
     }
-    let topics = figures.iter().map(|figures: &TopicFigures| TopicView::from(figures)).collect();
+    let topics = figures.iter().map(TopicView::from).collect();
     Ok(HttpResponse::Ok().json(Topics { topics, next }))
+}
+
+/// The topic as it is now.
+async fn view(native: &Native, who: &Who, name: &TopicName) -> Answer {
+    let figures = native.broker.topic(&who.0, name).await?.describe().await?;
+    Ok(HttpResponse::Ok().json(TopicView::from(&figures)))
 }
 
 /// `GET /v1/topics/{topic}`
 pub async fn show(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
-    let handle = native.broker.topic(&who.0, &topic_name(&request)?).await?;
-    let figures = handle.describe().await?;
-    Ok(HttpResponse::Ok().json(TopicView::from(&figures)))
+    view(&native, &who, &topic_name(&request)?).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PatchBody<'a> {
+    #[serde(borrow)]
+    policy: &'a RawValue,
+}
+
+/// `PATCH /v1/topics/{topic}` with `{"policy": {..}}`: the fields that are given change. 200 and the
+/// topic.
+pub async fn change(
+    request: HttpRequest,
+    who: Who,
+    native: web::Data<Native>,
+    body: Body,
+) -> Answer {
+    let name = topic_name(&request)?;
+    let PatchBody { policy } = object(&body)?;
+    let given = fields::<TopicPolicy>(policy.get().as_bytes())?;
+    checked(&given, TopicPolicy::check)?;
+    native.broker.revise_topic(&who.0, &name, Revision::Fields(given)).await?;
+    view(&native, &who, &name).await
+}
+
+/// What is paused, or goes on: publishes (`in`), and handing out (`out`). Nothing said: both, as far as
+/// there are both.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ways {
+    r#in: Option<bool>,
+    out: Option<bool>,
+}
+
+impl Ways {
+    /// The settings to change.
+    pub fn fields(&self, paused: bool) -> serde_json::Map<String, serde_json::Value> {
+        let all = self.r#in.is_none() && self.out.is_none();
+        let ways = [("paused_in", self.r#in), ("paused_out", self.out)];
+        let meant = ways.into_iter().filter(|(_, way)| all || *way == Some(true));
+        meant.map(|(name, _)| (name.to_owned(), paused.into())).collect()
+    }
+}
+
+/// `POST /v1/topics/{topic}/pause`: publishes are refused from now on. 200 and the topic.
+pub async fn pause(
+    request: HttpRequest,
+    who: Who,
+    native: web::Data<Native>,
+    body: Body,
+) -> Answer {
+    set_paused(&request, &who, &native, &body, true).await
+}
+
+/// `POST /v1/topics/{topic}/resume`: publishes are taken again. 200 and the topic.
+pub async fn resume(
+    request: HttpRequest,
+    who: Who,
+    native: web::Data<Native>,
+    body: Body,
+) -> Answer {
+    set_paused(&request, &who, &native, &body, false).await
+}
+
+async fn set_paused(
+    request: &HttpRequest,
+    who: &Who,
+    native: &Native,
+    body: &Body,
+    paused: bool,
+) -> Answer {
+    let name = topic_name(request)?;
+    let ways: Ways = object_or_default(body)?;
+    if ways.out == Some(true) {
+        return Err(Problem::invalid("a topic has only `in`; `out` is a matter of its queues"));
+    }
+    let mut given = ways.fields(paused);
+    given.remove("paused_out");
+    native.broker.revise_topic(&who.0, &name, Revision::Fields(given)).await?;
+    view(native, who, &name).await
 }
 
 /// `DELETE /v1/topics/{topic}`: 204. Its queues and messages are gone.
 pub async fn delete(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
     native.broker.delete_topic(&who.0, &topic_name(&request)?).await?;
-    Ok(HttpResponse::NoContent().finish())
-}
-
-/// `PUT /v1/topics/{topic}/queues/{queue}` with the queue's policy (or nothing): 201.
-pub async fn create_queue(
-    request: HttpRequest,
-    who: Who,
-    native: web::Data<Native>,
-    body: Body,
-) -> Answer {
-    let policy: QueuePolicy = if body.is_empty() { QueuePolicy::default() } else { object(&body)? };
-    policy.check().map_err(|error| Problem::invalid(error.to_string()))?;
-    let queue = queue_name(&request)?.ok_or_else(|| Problem::invalid("queue: no name"))?;
-    native.broker.create_queue(&who.0, &topic_name(&request)?, queue, policy).await?;
-    Ok(HttpResponse::Created().finish())
-}
-
-/// `DELETE /v1/topics/{topic}/queues/{queue}`: 204.
-pub async fn delete_queue(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
-    let queue = queue_name(&request)?.ok_or_else(|| Problem::invalid("queue: no name"))?;
-    native.broker.delete_queue(&who.0, &topic_name(&request)?, queue).await?;
-    Ok(HttpResponse::NoContent().finish())
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct UserBody {
-    password: String,
-    role: Option<String>,
-    #[serde(default)]
-    topics: Option<Vec<String>>,
-}
-
-/// `PUT /v1/users/{user}` with `{"password", "role", "topics"}`: makes or changes a user. 204.
-pub async fn put_user(
-    request: HttpRequest,
-    who: Who,
-    native: web::Data<Native>,
-    body: Body,
-) -> Answer {
-    let name = user_name(&request)?;
-    let user: UserBody = object(&body)?;
-    let put = native.broker.put_user(&who.0, &name, &user.password, user.role, user.topics).await;
-    put.map_err(|error| match error {
-        BrokerError::Refused(Refusal::OutOfBounds("password")) => {
-            Problem::invalid("password: it must not be empty")
-        }
-        error => error.into(),
-    })?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,131 +1,10 @@
-//! What clients of `/v1` send and get, as JSON.
+//! Topics, queues and results as clients of `/v1` see them.
 
 use super::problem::Problem;
-use crate::broker::{BrokerError, TopicFigures};
+use crate::broker::{BrokerError, QueueFigures, TopicFigures};
+use crate::queue::stats::{Histogram, Waits};
 use crate::queue::*;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bytes::Bytes;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
-use std::{borrow::Cow, sync::Arc};
-
-/// One message to publish. Exactly one of `body`, `json` and `base64` is given.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PublishBody<'a> {
-    /// The body as text.
-    #[serde(borrow)]
-    body: Option<Cow<'a, str>>,
-    /// The body as a JSON value; its text is stored as it stands here.
-    #[serde(borrow, default, deserialize_with = "given")]
-    json: Option<&'a RawValue>,
-    /// The body as base64, for bytes that are not text.
-    #[serde(borrow)]
-    base64: Option<Cow<'a, str>>,
-    /// A JSON object.
-    #[serde(borrow)]
-    attributes: Option<&'a RawValue>,
-    /// The publisher's own id.
-    id: Option<String>,
-    /// Visible after this long.
-    delay_ms: Option<u64>,
-    /// Visible at this time, milliseconds since the Unix epoch.
-    deliver_at_ms: Option<i64>,
-    /// Gone after this long.
-    ttl_ms: Option<u64>,
-    /// Publishing it again within the topic's window stores nothing.
-    dedup_key: Option<String>,
-    /// 0 to 9.
-    priority: Option<u8>,
-    /// Before everything that waits.
-    front: Option<bool>,
-}
-
-/// A value that is there, be it `null`.
-fn given<'de: 'a, 'a, D: Deserializer<'de>>(source: D) -> Result<Option<&'a RawValue>, D::Error> {
-    <&RawValue>::deserialize(source).map(Some)
-}
-
-/// Longest id or dedup key, bytes.
-const KEY_BYTES_MAX: usize = 255;
-/// Longest attributes, bytes.
-const ATTRIBUTES_BYTES_MAX: usize = 64 << 10;
-
-impl PublishBody<'_> {
-    /// Into the broker's terms.
-    pub fn message(self, now: Timestamp) -> Result<NewMessage, Problem> {
-        let body = match (self.body, self.json, self.base64) {
-            (Some(text), None, None) => Bytes::from(text.into_owned()),
-            (None, Some(json), None) => Bytes::copy_from_slice(json.get().as_bytes()),
-            (None, None, Some(coded)) => {
-                let decoded = STANDARD.decode(coded.as_bytes());
-                Bytes::from(decoded.map_err(|_| Problem::invalid("`base64` is not base64"))?)
-            }
-            _ => {
-                return Err(Problem::invalid(
-                    "exactly one of `body`, `json` and `base64` must be given",
-                ));
-            }
-        };
-        let plain = self.attributes.is_none()
-            && self.id.is_none()
-            && self.delay_ms.is_none()
-            && self.deliver_at_ms.is_none()
-            && self.ttl_ms.is_none()
-            && self.dedup_key.is_none()
-            && self.priority.is_none()
-            && !self.front.unwrap_or(false);
-        if plain {
-            return Ok(NewMessage::plain(body));
-        }
-        let key = |name: &'static str, value: Option<String>| match value {
-            Some(text) if text.is_empty() || text.len() > KEY_BYTES_MAX => {
-                Err(Problem::invalid(format!("`{name}` must have 1 to {KEY_BYTES_MAX} bytes")))
-            }
-            value => Ok(value.map(Bytes::from)),
-        };
-        let span = |name: &'static str, value: Option<u64>| match value {
-            Some(ms) if ms > policy::DURATION_MS_MAX => Err(Problem::invalid(format!(
-                "`{name}` must be at most {} (ten years)",
-                policy::DURATION_MS_MAX
-            ))),
-            value => Ok(value.map(|ms| now.after(std::time::Duration::from_millis(ms)))),
-        };
-        let attributes: Option<Arc<str>> = match self.attributes {
-            Some(raw) if !raw.get().starts_with('{') => {
-                return Err(Problem::invalid("`attributes` must be a JSON object"));
-            }
-            Some(raw) if raw.get().len() > ATTRIBUTES_BYTES_MAX => {
-                return Err(Problem::invalid(format!(
-                    "`attributes` must be at most {ATTRIBUTES_BYTES_MAX} bytes"
-                )));
-            }
-            raw => raw.map(|raw| raw.get().into()),
-        };
-        let delayed = span("delay_ms", self.delay_ms)?;
-        if delayed.is_some() && self.deliver_at_ms.is_some() {
-            return Err(Problem::invalid(
-                "only one of `delay_ms` and `deliver_at_ms` may be given",
-            ));
-        }
-        let priority = self.priority.unwrap_or(0);
-        if priority > 9 {
-            return Err(Problem::invalid("`priority` must be 0 to 9"));
-        }
-        let extra = Extra {
-            client_id: key("id", self.id)?,
-            made_id: None,
-            attributes,
-            deliver_at: delayed.or(self.deliver_at_ms.map(Timestamp)),
-            expires_at: span("ttl_ms", self.ttl_ms)?,
-            dedup_key: key("dedup_key", self.dedup_key)?,
-            priority,
-            front: self.front.unwrap_or(false),
-            past: None,
-        };
-        Ok(NewMessage::new(body, extra))
-    }
-}
+use serde::Serialize;
 
 /// What became of a published message.
 #[derive(Debug, Serialize)]
@@ -148,71 +27,174 @@ impl PlacedView {
     }
 }
 
-/// A body as JSON: text where it is text, base64 where not.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BodyView<'a> {
-    /// UTF-8.
-    Body(&'a str),
-    /// Anything else.
-    Base64(String),
+/// A name as text; bytes that are not UTF-8 are shown replaced.
+pub fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
 }
 
-impl<'a> BodyView<'a> {
-    /// Of these bytes.
-    pub fn of(body: &'a [u8]) -> Self {
-        match std::str::from_utf8(body) {
-            Ok(text) => BodyView::Body(text),
-            Err(_) => BodyView::Base64(STANDARD.encode(body)),
+/// How many messages are where.
+#[derive(Debug, Default, Serialize)]
+pub struct CountsView {
+    pub ready: u64,
+    pub delayed: u64,
+    pub in_flight: u64,
+    pub dead: u64,
+    pub bytes: u64,
+}
+
+impl From<&Counts> for CountsView {
+    fn from(counts: &Counts) -> Self {
+        CountsView {
+            ready: counts.ready,
+            delayed: counts.delayed,
+            in_flight: counts.in_flight,
+            dead: counts.dead,
+            bytes: counts.bytes,
         }
     }
 }
 
-/// A delivered message.
-#[derive(Debug, Serialize)]
-pub struct DeliveryView<'a> {
-    id: String,
-    seq: u64,
-    #[serde(flatten)]
-    body: BodyView<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    attributes: Option<&'a RawValue>,
-    published_at_ms: i64,
-    attempt: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    receipt: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deadline_ms: Option<i64>,
+impl CountsView {
+    /// With those of another queue.
+    pub fn add(&mut self, counts: &Counts) {
+        self.ready += counts.ready;
+        self.delayed += counts.delayed;
+        self.in_flight += counts.in_flight;
+        self.dead += counts.dead;
+        self.bytes += counts.bytes;
+    }
 }
 
-impl<'a> From<&'a Delivery> for DeliveryView<'a> {
-    fn from(delivery: &'a Delivery) -> Self {
-        let message = &delivery.message;
-        DeliveryView {
-            id: message.id().to_string(),
-            seq: message.seq,
-            body: BodyView::of(message.body()),
-            attributes: message.attributes().and_then(|text| serde_json::from_str(text).ok()),
-            published_at_ms: message.published_at.0,
-            attempt: delivery.attempt,
-            receipt: delivery.receipt.map(|receipt| receipt.to_string()),
-            deadline_ms: delivery.receipt.map(|_| delivery.deadline.0),
+/// What happened since the queue was made or the broker started.
+#[derive(Debug, Serialize)]
+pub struct TotalsView {
+    published: u64,
+    delivered: u64,
+    redelivered: u64,
+    acked: u64,
+    nacked: u64,
+    deadlines_missed: u64,
+    died: u64,
+    expired: u64,
+    dropped: u64,
+    purged: u64,
+    moved_in: u64,
+}
+
+impl From<&Totals> for TotalsView {
+    fn from(totals: &Totals) -> Self {
+        TotalsView {
+            published: totals.published,
+            delivered: totals.delivered,
+            redelivered: totals.redelivered,
+            acked: totals.acked,
+            nacked: totals.nacked,
+            deadlines_missed: totals.missed,
+            died: totals.died,
+            expired: totals.expired,
+            dropped: totals.dropped,
+            purged: totals.purged,
+            moved_in: totals.moved_in,
         }
     }
 }
 
-/// One queue of a [`TopicView`].
+/// Durations: how many were measured, and what half and 99 of 100 of them do not exceed.
 #[derive(Debug, Serialize)]
-struct QueueView<'a> {
+struct WaitView {
+    count: u64,
+    p50_ms: u64,
+    p99_ms: u64,
+    max_ms: u64,
+}
+
+impl From<&Histogram> for WaitView {
+    fn from(waits: &Histogram) -> Self {
+        WaitView {
+            count: waits.total(),
+            p50_ms: waits.percentile_ms(500),
+            p99_ms: waits.percentile_ms(990),
+            max_ms: waits.max_ms(),
+        }
+    }
+}
+
+/// How long messages wait, and how long their consumers take.
+#[derive(Debug, Serialize)]
+pub struct WaitsView {
+    in_queue: WaitView,
+    to_ack: WaitView,
+}
+
+impl From<&Waits> for WaitsView {
+    fn from(waits: &Waits) -> Self {
+        WaitsView { in_queue: (&waits.in_queue).into(), to_ack: (&waits.to_ack).into() }
+    }
+}
+
+/// A queue in a list.
+#[derive(Debug, Serialize)]
+pub struct QueueView<'a> {
     name: String,
-    ready: u64,
-    delayed: u64,
-    in_flight: u64,
-    dead: u64,
-    bytes: u64,
+    #[serde(flatten)]
+    counts: CountsView,
     consumers: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<&'a QueuePolicy>,
+}
+
+impl<'a> QueueView<'a> {
+    /// One of those that a topic tells of. The backlog of a pubsub topic has no settings.
+    pub fn of(
+        (name, policy, figures): &'a (QueueName, QueuePolicy, QueueFigures),
+        kind: Kind,
+    ) -> Self {
+        QueueView {
+            name: shown(name.as_bytes()),
+            counts: (&figures.counts).into(),
+            consumers: figures.consumers,
+            policy: (kind == Kind::Broker).then_some(policy),
+        }
+    }
+}
+
+/// All about one queue.
+#[derive(Debug, Serialize)]
+pub struct WholeQueueView<'a> {
+    topic: String,
+    #[serde(flatten)]
+    queue: QueueView<'a>,
+    created_at_ms: i64,
+    /// Receivers that wait.
+    waiting: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_ready_at_ms: Option<i64>,
+    totals: TotalsView,
+    waits: WaitsView,
+}
+
+impl<'a> WholeQueueView<'a> {
+    /// Of a queue of this topic.
+    pub fn new(
+        topic: &TopicName,
+        definition: &'a QueueDefinition,
+        figures: &'a QueueFigures,
+    ) -> Self {
+        WholeQueueView {
+            topic: shown(topic.as_bytes()),
+            queue: QueueView {
+                name: shown(definition.name.as_bytes()),
+                counts: (&figures.counts).into(),
+                consumers: figures.consumers,
+                policy: Some(&definition.policy),
+            },
+            created_at_ms: definition.created_at.0,
+            waiting: figures.waiting,
+            oldest_ready_at_ms: figures.counts.oldest_ready.map(|at| at.0),
+            totals: (&figures.totals).into(),
+            waits: (&figures.waits).into(),
+        }
+    }
 }
 
 /// A topic with its counts.
@@ -233,32 +215,34 @@ pub struct TopicView<'a> {
 
 impl<'a> From<&'a TopicFigures> for TopicView<'a> {
     fn from(figures: &'a TopicFigures) -> Self {
-        let pubsub = figures.definition.kind == Kind::Pubsub;
-        let queue =
-            |(name, policy, queue): &'a (QueueName, QueuePolicy, crate::broker::QueueFigures)| {
-                QueueView {
-                    name: String::from_utf8_lossy(name.as_bytes()).into_owned(),
-                    ready: queue.counts.ready,
-                    delayed: queue.counts.delayed,
-                    in_flight: queue.counts.in_flight,
-                    dead: queue.counts.dead,
-                    bytes: queue.counts.bytes,
-                    consumers: queue.consumers,
-                    policy: (!pubsub).then_some(policy),
-                }
-            };
+        let kind = figures.definition.kind;
+        let pubsub = kind == Kind::Pubsub;
         TopicView {
-            name: String::from_utf8_lossy(figures.definition.name.as_bytes()).into_owned(),
-            kind: figures.definition.kind,
+            name: shown(figures.definition.name.as_bytes()),
+            kind,
             durability: figures.definition.policy.durability,
             created_at_ms: figures.definition.created_at.0,
             policy: &figures.definition.policy,
-            queues: figures.queues.iter().map(queue).collect(),
+            queues: figures.queues.iter().map(|queue| QueueView::of(queue, kind)).collect(),
             subscribers: figures.subscribers,
             epoch: pubsub.then_some(figures.definition.epoch),
             last_seq: pubsub.then_some(figures.committed),
         }
     }
+}
+
+/// Results, in the order of what was asked.
+#[derive(Debug, Serialize)]
+pub struct Results<T> {
+    /// One for each item.
+    pub results: Vec<T>,
+}
+
+/// It went well, and there is nothing more to say.
+#[derive(Debug, Serialize)]
+pub struct Done {
+    /// True.
+    pub ok: bool,
 }
 
 /// One entry in a list of results.

@@ -7,9 +7,9 @@
 
 use super::Native;
 use super::caller::Who;
-use super::messages::topic_name;
+use super::message_view::BodyView;
+use super::names::topic_name;
 use super::problem::Problem;
-use super::view::BodyView;
 use crate::broker::subscribers::{Ended, PushSource};
 use crate::broker::{PushFormat, SlowPolicy, Subscription};
 use crate::queue::{Gap, Message, Position};

@@ -1,0 +1,259 @@
+//! Messages as clients of `/v1` see them.
+
+use crate::queue::*;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// A body as JSON: text where it is text, base64 where not.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BodyView<'a> {
+    /// UTF-8.
+    Body(&'a str),
+    /// Anything else.
+    Base64(String),
+}
+
+impl<'a> BodyView<'a> {
+    /// Of these bytes.
+    pub fn of(body: &'a [u8]) -> Self {
+        match std::str::from_utf8(body) {
+            Ok(text) => BodyView::Body(text),
+            Err(_) => BodyView::Base64(STANDARD.encode(body)),
+        }
+    }
+}
+
+/// A key as text; bytes that are not UTF-8 are shown replaced.
+fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A delivered message.
+#[derive(Debug, Serialize)]
+pub struct DeliveryView<'a> {
+    id: String,
+    seq: u64,
+    #[serde(flatten)]
+    body: BodyView<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<&'a RawValue>,
+    published_at_ms: i64,
+    attempt: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline_ms: Option<i64>,
+}
+
+impl<'a> From<&'a Delivery> for DeliveryView<'a> {
+    fn from(delivery: &'a Delivery) -> Self {
+        let message = &delivery.message;
+        DeliveryView {
+            id: message.id().to_string(),
+            seq: message.seq,
+            body: BodyView::of(message.body()),
+            attributes: message.attributes().and_then(|text| serde_json::from_str(text).ok()),
+            published_at_ms: message.published_at.0,
+            attempt: delivery.attempt,
+            receipt: delivery.receipt.map(|receipt| receipt.to_string()),
+            deadline_ms: delivery.receipt.map(|_| delivery.deadline.0),
+        }
+    }
+}
+
+/// The name of a state, in requests and answers.
+#[derive(Debug, Clone, Copy, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateName {
+    /// Can be handed out.
+    Ready,
+    /// Not visible yet.
+    Delayed,
+    /// Handed out.
+    InFlight,
+    /// A dead letter.
+    Dead,
+}
+
+impl From<State> for StateName {
+    fn from(state: State) -> Self {
+        match state {
+            State::Ready => StateName::Ready,
+            State::Delayed => StateName::Delayed,
+            State::InFlight => StateName::InFlight,
+            State::Dead => StateName::Dead,
+        }
+    }
+}
+
+/// A failed delivery.
+#[derive(Debug, Serialize)]
+struct FailureView<'a> {
+    at_ms: i64,
+    attempt: u32,
+    reason: DeadReason,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+impl<'a> From<&'a Failure> for FailureView<'a> {
+    fn from(failure: &'a Failure) -> Self {
+        FailureView {
+            at_ms: failure.at.0,
+            attempt: failure.attempt,
+            reason: failure.reason,
+            error: failure.error.as_deref(),
+        }
+    }
+}
+
+/// How a message died.
+#[derive(Debug, Serialize)]
+struct DeathView {
+    at_ms: i64,
+    reason: DeadReason,
+    attempts: u32,
+}
+
+fn is_zero(priority: &u8) -> bool {
+    *priority == 0
+}
+
+/// A message that is looked at.
+#[derive(Debug, Serialize)]
+pub struct MessageView<'a> {
+    id: String,
+    seq: u64,
+    state: StateName,
+    #[serde(flatten)]
+    body: BodyView<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<&'a RawValue>,
+    published_at_ms: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deliver_at_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dedup_key: Option<String>,
+    #[serde(skip_serializing_if = "is_zero")]
+    priority: u8,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    front: bool,
+    /// Deliveries so far.
+    attempts: u32,
+    /// delayed: when it can be handed out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    visible_at_ms: Option<i64>,
+    /// in_flight: until when it may be acked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline_ms: Option<i64>,
+    /// dead: why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead: Option<DeathView>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failures: Vec<FailureView<'a>>,
+}
+
+/// The deliveries that failed, oldest first; a message that was moved has them in its letter.
+fn failures(view: &View) -> &[Failure] {
+    match (view.failures.as_slice(), &view.dead) {
+        ([], Some(letter)) => &letter.failures,
+        (failures, _) => failures,
+    }
+}
+
+impl<'a> From<&'a View> for MessageView<'a> {
+    fn from(view: &'a View) -> Self {
+        let message = &view.message;
+        let extra = message.extra.as_deref();
+        let due = |state| view.due.filter(|_| view.state == state).map(|due| due.0);
+        let letter = view.dead.as_ref().filter(|_| view.state == State::Dead);
+        MessageView {
+            id: message.id().to_string(),
+            seq: message.seq,
+            state: view.state.into(),
+            body: BodyView::of(message.body()),
+            attributes: message.attributes().and_then(|text| serde_json::from_str(text).ok()),
+            published_at_ms: message.published_at.0,
+            deliver_at_ms: extra.and_then(|extra| extra.deliver_at).map(|at| at.0),
+            expires_at_ms: extra.and_then(|extra| extra.expires_at).map(|at| at.0),
+            dedup_key: extra.and_then(|extra| extra.dedup_key.as_deref()).map(shown),
+            priority: extra.map_or(0, |extra| extra.priority),
+            front: extra.is_some_and(|extra| extra.front),
+            attempts: view.attempts,
+            visible_at_ms: due(State::Delayed),
+            deadline_ms: due(State::InFlight),
+            dead: letter.map(|letter| DeathView {
+                at_ms: letter.at.0,
+                reason: letter.reason,
+                attempts: letter.attempts,
+            }),
+            failures: failures(view).iter().map(FailureView::from).collect(),
+        }
+    }
+}
+
+/// What happens to a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Event {
+    Published,
+    Delivered,
+    Nacked,
+    DeadlineMissed,
+    Dead,
+    Redriven,
+}
+
+/// One moment in the life of a message.
+#[derive(Debug, Serialize)]
+pub struct Moment<'a> {
+    /// Not known of a redrive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_ms: Option<i64>,
+    event: Event,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<DeadReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+/// The life of a message in its queue, as far as it is known: of the failed deliveries the newest
+/// ones, of a death the last one.
+pub fn life(view: &View) -> Vec<Moment<'_>> {
+    let moment = |at: Timestamp, event| Moment {
+        at_ms: Some(at.0),
+        event,
+        attempt: None,
+        reason: None,
+        error: None,
+    };
+    let mut life = vec![moment(view.message.published_at, Event::Published)];
+    life.extend(failures(view).iter().map(|failure| {
+        let event = match failure.reason {
+            DeadReason::DeadlineMissed => Event::DeadlineMissed,
+            DeadReason::Nacked | DeadReason::Rejected => Event::Nacked,
+        };
+        let (attempt, error) = (Some(failure.attempt), failure.error.as_deref());
+        Moment { attempt, error, ..moment(failure.at, event) }
+    }));
+    if let Some(letter) = &view.dead {
+        // Behind the failure that killed it, before those that came after a redrive.
+        let after = life.iter().rposition(|moment| moment.at_ms <= Some(letter.at.0));
+        let at = after.map_or(life.len(), |at| at + 1);
+        let (attempt, reason) = (Some(letter.attempts), Some(letter.reason));
+        let redriven =
+            letter.revived.then_some(Moment { at_ms: None, ..moment(letter.at, Event::Redriven) });
+        let death = Moment { attempt, reason, ..moment(letter.at, Event::Dead) };
+        life.splice(at..at, [Some(death), redriven].into_iter().flatten());
+    }
+    if let Some(since) = view.since {
+        life.push(Moment { attempt: Some(view.attempts), ..moment(since, Event::Delivered) });
+    }
+    life
+}

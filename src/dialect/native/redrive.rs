@@ -1,0 +1,198 @@
+//! Dead letters back to work: all, by id, by what they are like, only counted, or at a rate.
+
+use super::Native;
+use super::asking::views;
+use super::body::Body;
+use super::caller::Who;
+use super::cursor;
+use super::looking::while_there;
+use super::names::both;
+use super::object::{Object, object_or_default};
+use super::problem::Problem;
+use super::sieves::Asked;
+use crate::broker::redrives::{Progress, RATE_MAX, Running, Which};
+use crate::broker::{BrokerError, Op, Reply, Search, TopicHandle, clock};
+use crate::queue::*;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+
+type Answer = Result<HttpResponse, Problem>;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RedriveBody {
+    ids: Option<Vec<String>>,
+    max: Option<u64>,
+    filter: Option<Object<Asked>>,
+    /// Into which queue of the topic; none: the same.
+    to: Option<String>,
+    rate_per_s: Option<u64>,
+    dry_run: bool,
+    /// With `filter`: where the answer before this one ended.
+    after: Option<String>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Redriven {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redriven: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matching: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scanned: Option<usize>,
+    complete: bool,
+}
+
+#[derive(Serialize)]
+struct ProgressView {
+    running: bool,
+    done: u64,
+    /// Not known of a redrive by filter.
+    total: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Problem>,
+}
+
+impl From<Progress> for ProgressView {
+    fn from(progress: Progress) -> Self {
+        ProgressView {
+            running: progress.running,
+            done: progress.done,
+            total: progress.total,
+            problem: progress.error.map(Problem::from),
+        }
+    }
+}
+
+/// `POST /v1/topics/{topic}/queues/{queue}/redrive` with `ids`, or with `max` and `filter`; nothing means
+/// all of them. 200 and how many went (`redriven`) or would have gone (`dry_run`: `matching`); `complete`
+/// is false when there is more to look at, behind `next`. With `rate_per_s` 202: it goes on by itself.
+pub async fn redrive(
+    request: HttpRequest,
+    who: Who,
+    native: web::Data<Native>,
+    body: Body,
+) -> Answer {
+    let asked: RedriveBody = object_or_default(&body)?;
+    let sieve = match asked.filter {
+        Some(Object(filter)) => Some(filter.sieve(clock::now())?),
+        None => None,
+    };
+    if asked.ids.is_some() && (asked.max.is_some() || sieve.is_some()) {
+        return Err(Problem::invalid("`ids` go with neither `max` nor `filter`"));
+    }
+    if asked.after.is_some() && (sieve.is_none() || asked.rate_per_s.is_some()) {
+        return Err(Problem::invalid("`after` goes with `filter`, and not with `rate_per_s`"));
+    }
+    let ids = asked.ids.map(|ids| {
+        ids.iter().map(|id| MessageId::parse(id.as_bytes())).collect::<Vec<MessageId>>()
+    });
+    let to = asked.to.map(QueueName::parse).transpose();
+    let to = to.map_err(|error| Problem::invalid(format!("to: {error}")))?;
+    let max = asked.max.unwrap_or(u64::MAX);
+    let (topic, queue) = both(&request)?;
+    let limit = native.broker.limits().batch_max;
+    if ids.as_ref().is_some_and(|ids| ids.len() > limit) {
+        return Err(BrokerError::TooMany { what: BrokerError::BATCH, limit }.into());
+    }
+    if let Some(rate_per_s) = asked.rate_per_s {
+        if asked.dry_run || !(1..=RATE_MAX).contains(&rate_per_s) {
+            return Err(Problem::invalid(format!(
+                "`rate_per_s` must be 1 to {RATE_MAX}, and does not go with `dry_run`"
+            )));
+        }
+        let which = match (ids, sieve) {
+            (Some(ids), _) => Which::Ids(ids),
+            (None, Some(sieve)) => Which::Passing(Box::new(sieve), max),
+            (None, None) => Which::Oldest(max),
+        };
+        let running = Running { queue, to, which, rate_per_s };
+        let progress = native.broker.start_redrive(&who.0, &topic, running).await?;
+        return Ok(HttpResponse::Accepted().json(ProgressView::from(progress)));
+    }
+    let (handle, definition) = native.broker.queue(&who.0, &topic, &queue).await?;
+    if let Some(to) = &to {
+        // A wrong one is told by a dry run, too.
+        native.broker.queue(&who.0, handle.name(), to).await?;
+    }
+    let counted = |count| match asked.dry_run {
+        true => Redriven { matching: Some(count), complete: true, ..Redriven::default() },
+        false => Redriven { redriven: Some(count), complete: true, ..Redriven::default() },
+    };
+    let work = async {
+        Ok(match (ids, sieve) {
+            (Some(ids), _) if asked.dry_run => counted(count_dead(&handle, &queue, ids).await?),
+            (Some(ids), _) => {
+                counted(handle.redrive(&queue, Selection::Ids(ids), to.as_ref()).await?)
+            }
+            (None, None) if asked.dry_run => counted(handle.dead_letters(&queue).await?.min(max)),
+            (None, None) => counted(handle.redrive_oldest(&queue, max, to.as_ref()).await?),
+            (None, Some(sieve)) => {
+                let number = definition.number;
+                let after = asked.after.map(|text| cursor::read(&text, number, State::Dead));
+                let search = Search {
+                    queue: Some(queue.clone()),
+                    state: State::Dead,
+                    after: after.transpose()?,
+                    sieve,
+                    limit: limit.min(usize::try_from(max).unwrap_or(usize::MAX)),
+                };
+                let (count, found) = match (search.limit, asked.dry_run) {
+                    (0, _) => Default::default(),
+                    (_, true) => {
+                        let found = handle.search(search).await?;
+                        (found.views.len() as u64, found)
+                    }
+                    (_, false) => handle.redrive_found(&queue, search, to.as_ref()).await?,
+                };
+                Redriven {
+                    next: found.next.map(|next| cursor::write(next, number, State::Dead)),
+                    scanned: Some(found.scanned),
+                    complete: found.next.is_none(),
+                    ..counted(count)
+                }
+            }
+        })
+    };
+    let redriven = while_there(&request, work).await?;
+    Ok(HttpResponse::Ok().json(redriven))
+}
+
+/// How many of these are dead letters of the queue.
+async fn count_dead(
+    handle: &TopicHandle,
+    queue: &QueueName,
+    ids: Vec<MessageId>,
+) -> Result<u64, Problem> {
+    let mut dead = 0;
+    for id in ids.into_iter().collect::<HashSet<_>>() {
+        match handle.ask(Op::Find { queue: Some(queue.clone()), id }).await? {
+            Reply::Failed(BrokerError::Refused(Refusal::MessageNotFound)) => (),
+            reply => {
+                let found = views(reply)?;
+                dead += found.iter().filter(|view| view.state == State::Dead).count() as u64;
+            }
+        }
+    }
+    Ok(dead)
+}
+
+/// `GET /v1/topics/{topic}/queues/{queue}/redrive`: how far the last one with a rate has come.
+pub async fn progress(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
+    let (topic, queue) = both(&request)?;
+    let progress = native.broker.redrive_progress(&who.0, &topic, &queue).await?;
+    let none = Progress { running: false, done: 0, total: Some(0), error: None };
+    Ok(HttpResponse::Ok().json(ProgressView::from(progress.unwrap_or(none))))
+}
+
+/// `DELETE /v1/topics/{topic}/queues/{queue}/redrive`: 200 and how far it came.
+pub async fn stop(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
+    let (topic, queue) = both(&request)?;
+    native.broker.stop_redrive(&who.0, &topic, &queue).await?;
+    let progress = native.broker.redrive_progress(&who.0, &topic, &queue).await?;
+    let none = Progress { running: false, done: 0, total: Some(0), error: None };
+    Ok(HttpResponse::Ok().json(ProgressView::from(progress.unwrap_or(none))))
+}

@@ -1,0 +1,175 @@
+//! Figures of the broker and of one topic, as JSON. For scrapes there is `/metrics`.
+
+use super::Native;
+use super::caller::Who;
+use super::names::topic_name;
+use super::problem::Problem;
+use super::view::{CountsView, TotalsView, WaitsView, shown};
+use crate::broker::{Rates, TopicFigures};
+use crate::queue::*;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+type Answer = Result<HttpResponse, Problem>;
+
+/// Per second, over the last ten.
+#[derive(Debug, Default, Serialize)]
+struct RatesView {
+    published_per_s: f64,
+    delivered_per_s: f64,
+    acked_per_s: f64,
+}
+
+impl RatesView {
+    /// Of some topics together, to a tenth.
+    fn of(topics: &[TopicFigures]) -> RatesView {
+        let rate = |of: fn(&Rates) -> f64| {
+            let sum: f64 = topics.iter().map(|topic| of(&topic.rates)).sum();
+            (sum * 10.0).round() / 10.0
+        };
+        RatesView {
+            published_per_s: rate(|rates| rates.published),
+            delivered_per_s: rate(|rates| rates.delivered),
+            acked_per_s: rate(|rates| rates.acked),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Durability {
+    broker: Level,
+    pubsub: Level,
+}
+
+#[derive(Serialize)]
+struct Memory {
+    bytes: u64,
+    limit_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Store {
+    disk_bytes: u64,
+    full: bool,
+    commits: u64,
+    syncs: u64,
+    records: u64,
+    waiting: u64,
+}
+
+#[derive(Serialize)]
+struct BrokerView {
+    version: &'static str,
+    uptime_ms: u64,
+    durability: Durability,
+    topics: usize,
+    queues: usize,
+    subscribers: usize,
+    consumers: u64,
+    /// Receivers that wait.
+    waiting: usize,
+    messages: CountsView,
+    rates: RatesView,
+    connections: BTreeMap<&'static str, u64>,
+    memory: Memory,
+    store: Store,
+}
+
+/// `GET /v1/stats`: the broker as a whole; of topics, those that the caller may read.
+pub async fn broker(who: Who, native: web::Data<Native>) -> Answer {
+    let (topics, _) = native.broker.list_topics(&who.0, None, usize::MAX).await?;
+    let state = native.broker.state();
+    let (mut messages, rates) = (CountsView::default(), RatesView::of(&topics));
+    let queues = topics.iter().flat_map(|topic| &topic.queues);
+    queues.clone().for_each(|(_, _, queue)| messages.add(&queue.counts));
+    Ok(HttpResponse::Ok().json(BrokerView {
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_ms: state.uptime_ms,
+        durability: Durability { broker: state.levels.broker, pubsub: state.levels.pubsub },
+        topics: topics.len(),
+        queues: queues.clone().count(),
+        subscribers: topics.iter().map(|topic| topic.subscribers).sum(),
+        consumers: queues.map(|(_, _, queue)| queue.consumers).sum(),
+        waiting: topics.iter().map(|topic| topic.waiters).sum(),
+        messages,
+        rates,
+        connections: state.connections.into_iter().collect(),
+        memory: Memory { bytes: state.memory_bytes, limit_bytes: state.memory_limit_bytes },
+        store: Store {
+            disk_bytes: state.store.disk_bytes,
+            full: state.disk_full,
+            commits: state.store.commits,
+            syncs: state.store.syncs,
+            records: state.store.records,
+            waiting: state.store.waiting,
+        },
+    }))
+}
+
+#[derive(Serialize)]
+struct QueueStats {
+    name: String,
+    #[serde(flatten)]
+    messages: CountsView,
+    consumers: u64,
+    waiting: u64,
+    totals: TotalsView,
+    waits: WaitsView,
+}
+
+#[derive(Serialize)]
+struct TopicStats {
+    name: String,
+    kind: Kind,
+    messages: CountsView,
+    rates: RatesView,
+    published: u64,
+    pushed: u64,
+    push_dropped: u64,
+    subscribers: usize,
+    subscribers_lagging: usize,
+    subscribers_dropped: u64,
+    /// Receivers that wait.
+    waiting: usize,
+    /// How often it was rebuilt after a failure.
+    restarts: u64,
+    queues: Vec<QueueStats>,
+}
+
+impl From<TopicFigures> for TopicStats {
+    fn from(topic: TopicFigures) -> Self {
+        let rates = RatesView::of(std::slice::from_ref(&topic));
+        let mut messages = CountsView::default();
+        topic.queues.iter().for_each(|(_, _, queue)| messages.add(&queue.counts));
+        let queues = topic.queues.iter().map(|(name, _, queue)| QueueStats {
+            name: shown(name.as_bytes()),
+            messages: (&queue.counts).into(),
+            consumers: queue.consumers,
+            waiting: queue.waiting,
+            totals: (&queue.totals).into(),
+            waits: (&queue.waits).into(),
+        });
+        TopicStats {
+            name: shown(topic.definition.name.as_bytes()),
+            kind: topic.definition.kind,
+            messages,
+            rates,
+            published: topic.published,
+            pushed: topic.pushed,
+            push_dropped: topic.push_dropped,
+            subscribers: topic.subscribers,
+            subscribers_lagging: topic.lagging,
+            subscribers_dropped: topic.subscribers_dropped,
+            waiting: topic.waiters,
+            restarts: topic.restarts,
+            queues: queues.collect(),
+        }
+    }
+}
+
+/// `GET /v1/topics/{topic}/stats`
+pub async fn topic(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
+    let figures = native.broker.topic(&who.0, &topic_name(&request)?).await?.describe().await?;
+    Ok(HttpResponse::Ok().json(TopicStats::from(figures)))
+}
