@@ -75,6 +75,7 @@ impl Engine for Fragile {
         fn departures(&mut self) -> Vec<Leaving>;
         fn adopt(&mut self, now: Timestamp, arriving: Vec<Leaving>);
         fn hold_from(&mut self, from: u64);
+        fn take_freed(&mut self) -> bool;
         fn barrier(&mut self) -> Answer<Whole<()>>;
         fn close(&mut self, now: Timestamp);
     }

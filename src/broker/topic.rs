@@ -724,7 +724,12 @@ impl TopicActor {
                 topic.ready |= advanced.ready;
             }
             match own {
-                Some(own) => topic.serve_waiters(now, &own),
+                Some(own) => {
+                    if let Phase::Running(engine) = &mut topic.phase {
+                        topic.ready |= engine.take_freed();
+                    }
+                    topic.serve_waiters(now, &own);
+                }
                 None => topic.ready = false,
             }
         });

@@ -209,7 +209,7 @@ fn gone<T>() -> Result<T, EngineError> {
 /// Runs every case at every level.
 pub fn all(mut make: impl FnMut() -> Box<dyn Bench>) {
     type Case = fn(&mut Subject<'_>);
-    let broker: [(&str, Case); 20] = [
+    let broker: [(&str, Case); 21] = [
         ("a message is received, acked, and then gone", acked_is_gone),
         ("what is taken is gone at once", taken_is_gone),
         ("messages come in order, highest priority first", order),
@@ -221,6 +221,7 @@ pub fn all(mut make: impl FnMut() -> Box<dyn Bench>) {
         ("delayed messages wait, expired ones are gone", delayed),
         ("every queue has its own copy, by filter", fan_out),
         ("a dedup key stores once", dedup),
+        ("of an ordering key one is out at a time, in order", ordering_keys),
         ("dead letters tell why, and can be redriven", dead_letters),
         ("purge empties, deliveries in flight may finish", purge),
         ("a purged delivery neither comes back nor dies, dead letters stay", purged_for_good),
@@ -237,12 +238,13 @@ pub fn all(mut make: impl FnMut() -> Box<dyn Bench>) {
         ("a reader reads what came after it, of one number for all topics", read_after),
         ("a position of another epoch is told the gap", other_epoch),
     ];
-    let durable: [(&str, Case); 5] = [
+    let durable: [(&str, Case); 6] = [
         ("what was cleared stays cleared, with its own place for what came back", cleared_survives),
         (
             "copies keep their ends and where they came from, moved ones get new ends",
             copies_survive,
         ),
+        ("the order of an ordering key survives", ordering_survives),
         ("ids that publishers chose survive and are taken", own_ids_survive),
         ("confirmed messages and acks survive", |subject| survives(subject, false)),
         ("confirmed messages and acks survive a kill", |subject| survives(subject, true)),
@@ -616,6 +618,51 @@ fn dedup(subject: &mut Subject<'_>) {
     let again = vec![subject.with("three", keyed())];
     assert!(!subject.publish_all(again)[0].as_ref().unwrap().duplicate);
     assert_eq!(subject.take(), ["three"]);
+}
+
+/// Publishes these, each with the ordering key that its text begins with.
+fn publish_keyed(subject: &mut Subject<'_>, bodies: &[&str]) {
+    let key = |body: &str| Some(Bytes::copy_from_slice(&body.as_bytes()[..1]));
+    let message = |body| subject.with(body, Extra { ordering_key: key(body), ..Extra::default() });
+    let messages: Vec<_> = bodies.iter().map(|body| message(body)).collect();
+    assert!(subject.publish_all(messages).iter().all(Result::is_ok));
+}
+
+fn ordering_keys(subject: &mut Subject<'_>) {
+    publish_keyed(subject, &["a1", "a2", "b1", "a3"]);
+    let got = subject.receive(10);
+    assert_eq!(texts(&got), ["a1", "b1"], "one of each key");
+    assert_eq!(got[0].message.ordering_key(), Some(&b"a"[..]));
+    assert_eq!(subject.counts(QUEUE).ready, 2);
+    assert!(!subject.engine().is_ready(QUEUE));
+    subject.engine().take_freed();
+    assert_eq!(subject.ack(&got[..1]), [Ok(())]);
+    assert!(subject.engine().take_freed() && !subject.engine().take_freed());
+    let second = subject.receive(10);
+    assert_eq!(texts(&second), ["a2"]);
+    subject.nack(&second[0], Nack::Fail { delay: Some(ms(50)), error: None });
+    assert!(subject.receive(10).is_empty(), "what waits after a failure holds up its key");
+    subject.pass(51);
+    let second = subject.receive(10);
+    assert_eq!(texts(&second), ["a2"]);
+    subject.nack(&second[0], Nack::Dead { error: None });
+    assert_eq!(texts(&subject.receive(10)), ["a3"], "a dead letter holds up nobody");
+    let nameless = Extra { ordering_key: Some(Bytes::new()), ..Extra::default() };
+    let refused = subject.publish_all(vec![subject.with("x", nameless)]).remove(0);
+    assert_eq!(refused, Err(Refusal::OutOfBounds("ordering_key").into()));
+}
+
+fn ordering_survives(subject: &mut Subject<'_>) {
+    publish_keyed(subject, &["a1", "a2", "b1", "b2"]);
+    let got = subject.receive(10);
+    assert_eq!(texts(&got), ["a1", "b1"]);
+    subject.nack(&got[0], Nack::Release { delay: Some(ms(50)) });
+    subject.restart(true);
+    let got = subject.receive(10);
+    assert_eq!(texts(&got), ["b1"], "what waits for a time holds up its key");
+    assert_eq!(got[0].message.ordering_key(), Some(&b"b"[..]));
+    subject.pass(51);
+    assert_eq!(texts(&subject.receive(10)), ["a1"]);
 }
 
 fn dead_letters(subject: &mut Subject<'_>) {

@@ -1003,6 +1003,13 @@ impl Engine for LocalEngine {
         }
     }
 
+    fn take_freed(&mut self) -> bool {
+        match &mut self.rules {
+            Rules::Broker(topic) => topic.take_freed(),
+            Rules::Pubsub(_) => false,
+        }
+    }
+
     fn redrive(
         &mut self,
         now: Timestamp,

@@ -164,6 +164,10 @@ pub trait Engine: Send {
     /// Whether a receive would hand something out now. `queue` is ignored on a pubsub topic.
     fn is_ready(&self, queue: u32) -> bool;
 
+    /// Whether a receive would hand out something, since the last call, that had to wait for another
+    /// message of its ordering key before.
+    fn take_freed(&mut self) -> bool;
+
     /// Dead letters back into their queue, or into another one of the topic.
     fn redrive(
         &mut self,

@@ -24,6 +24,7 @@ impl Topic {
                 let all: Vec<(Key, Ready)> = lane.from(Key::FIRST, &self.shelf).collect();
                 assert!(all.is_sorted_by(|a, b| a.0 < b.0), "a lane is in order");
                 assert_eq!(all.len(), lane.len());
+                assert!(queue.keys.is_some() || lane.keyed().is_none());
                 let back: Vec<(Key, Ready)> = lane.backwards(&self.shelf).collect();
                 assert!(back.iter().eq(all.iter().rev()), "a lane has one order from both ends");
                 let ends = (all.first().copied(), all.last().copied());
@@ -36,6 +37,7 @@ impl Topic {
                     match ready {
                         Ready::Fresh(fresh) => {
                             let kept = self.shelf.get(fresh.slot).unwrap();
+                            assert_eq!(kept.ordering_key(), None);
                             assert_eq!(usize::from(kept.priority()), priority);
                             assert_eq!(
                                 queue.find_fresh(fresh.slot, &self.shelf),
@@ -47,6 +49,8 @@ impl Topic {
                             let entry = queue.entry(held).unwrap();
                             assert_eq!((entry.state, entry.key()), (State::Ready, key));
                             assert_eq!(usize::from(entry.lane), priority);
+                            let keyed = lane.keyed().and_then(|turns| turns.ready.get(&key));
+                            assert_eq!(keyed, entry.keyed.then_some(&held));
                         }
                     }
                 }
@@ -59,6 +63,8 @@ impl Topic {
                 count(entry.slot, entry.state);
                 let kept = self.shelf.get(entry.slot).unwrap();
                 assert_eq!((entry.lane, entry.front), (kept.priority(), kept.front()));
+                let key = kept.ordering_key().filter(|_| entry.state != State::Dead);
+                assert_eq!(queue.key_name(held as u32), key);
                 assert_eq!(entry.bytes, kept.body.len());
                 assert!(entry.number <= queue.highest);
                 let (due, held) = (entry.due, held as u32);
@@ -66,6 +72,7 @@ impl Topic {
                 let is_dead = queue.dead.get(&entry.died) == Some(&held);
                 assert_eq!(entry.state == State::Dead, is_dead);
             }
+            queue.check_keys();
             assert_eq!(queue.delayed.len() as u64, messages[State::Delayed as usize]);
             assert_eq!(queue.dead.len() as u64, messages[State::Dead as usize]);
             for state in [State::Delayed, State::Ready, State::InFlight, State::Dead] {

@@ -1,6 +1,7 @@
 //! Purge and drop: done at once for the caller, while the memory goes back with the steps of time.
 
 use super::entries::Entry;
+use super::keys::{Keys, Waiting};
 use super::lane::{Lane, Ready};
 use super::*;
 use slab::Slab;
@@ -13,6 +14,10 @@ pub struct Grave {
     queue: Option<u32>,
     lanes: Vec<Lane>,
     delayed: BTreeSet<(Timestamp, u32)>,
+    /// Those of them with an ordering key once more, by key.
+    waiting: Waiting,
+    /// Of a dropped queue: its ordering keys.
+    keys: Option<Box<Keys>>,
     /// How many that were in flight are still among the queue's entries.
     lent: u64,
     /// Of a dropped queue: its entries.
@@ -55,15 +60,23 @@ impl Topic {
         let at = self.at(queue)?;
         let queue = &mut self.queues[at];
         let waiting = queue.waiting().messages;
-        let (lanes, delayed) = queue.take_waiting();
+        let (lanes, delayed, waiting_by_key) = queue.take_waiting();
         let lent = if with_lent { queue.take_lent() } else { 0 };
         let gone = waiting + lent;
         queue.totals.purged += gone;
         let (number, through) = (queue.definition.number, queue.purged.through);
         ledger.note(|| Record::Purged { queue: number, through });
         if gone > 0 {
-            let entries = Slab::new();
-            self.graves.push(Grave { queue: Some(number), lanes, delayed, lent, entries, next: 0 });
+            self.graves.push(Grave {
+                queue: Some(number),
+                lanes,
+                delayed,
+                waiting: waiting_by_key,
+                keys: None,
+                lent,
+                entries: Slab::new(),
+                next: 0,
+            });
         }
         Ok(gone)
     }
@@ -77,9 +90,16 @@ impl Topic {
         for grave in self.graves.iter_mut().filter(|grave| grave.queue == Some(queue)) {
             (grave.queue, grave.delayed, grave.lent) = (None, BTreeSet::new(), 0);
         }
-        let (lanes, entries) = (gone.lanes, gone.entries);
-        let delayed = BTreeSet::new();
-        self.graves.push(Grave { queue: None, lanes, delayed, lent: 0, entries, next: 0 });
+        self.graves.push(Grave {
+            queue: None,
+            lanes: gone.lanes,
+            delayed: BTreeSet::new(),
+            waiting: Waiting::new(),
+            keys: gone.keys,
+            lent: 0,
+            entries: gone.entries,
+            next: 0,
+        });
         self.look_at_policies();
         Ok(gone.definition)
     }
@@ -115,6 +135,10 @@ impl Topic {
     /// One look into a grave; `None` when it is empty.
     fn dig(&mut self, grave: &mut Grave) -> Option<Dug> {
         let at = grave.queue.and_then(|queue| self.at(queue).ok());
+        grave.waiting.pop_first();
+        if let Some(keys) = &mut grave.keys {
+            keys.pop_any();
+        }
         while let Some(ready) = grave.lanes.iter_mut().find_map(Lane::pop_any) {
             match (ready, at) {
                 (Ready::Fresh(fresh), _) => {

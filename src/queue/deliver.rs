@@ -41,8 +41,9 @@ struct Found {
 }
 
 impl Topic {
-    /// Hands out ready messages: highest priority first, then oldest first, each in its own place.
-    /// None is an answer, not an error. Nothing that has expired is handed out.
+    /// Hands out ready messages: highest priority first, then oldest first, each in its own place. Of
+    /// those with one ordering key only the first, while none of them is in flight; the keys take
+    /// turns with each other and the rest (see `turns`). None is an answer, not an error. Nothing that has expired is handed out.
     pub fn receive(
         &mut self,
         now: Timestamp,
@@ -98,6 +99,9 @@ impl Topic {
                 published_at: kept.published_at,
                 expires_at,
             };
+            if queue.keys.is_some() {
+                self.queues[at].lane(priority).alternate();
+            }
             if request.take {
                 self.take(now, at, end, found, out, ledger);
             } else {
@@ -126,10 +130,13 @@ impl Topic {
                 queue.count_out(bytes);
                 (number + u64::from(fresh.offset), 1, published_at)
             }
-            Ready::Held(held) => match queue.remove(held) {
-                Some(entry) => (entry.number, entry.attempts + 1, entry.since),
-                None => (number, 1, published_at),
-            },
+            Ready::Held(held) => {
+                queue.end_at_once(held);
+                match queue.remove(held) {
+                    Some(entry) => (entry.number, entry.attempts + 1, entry.since),
+                    None => (number, 1, published_at),
+                }
+            }
         };
         queue.totals.delivered += 1;
         queue.totals.redelivered += u64::from(attempt > 1);
@@ -171,6 +178,7 @@ impl Topic {
                     state: State::InFlight,
                     lane: priority,
                     front,
+                    keyed: false,
                     attempts: 1,
                     bytes,
                     number: number + u64::from(fresh.offset),
@@ -531,11 +539,14 @@ impl Topic {
     /// Where a message that comes back lies in its lane; `None`: at its own place. At the front, one
     /// that comes later lies before those that came before it; but what misses its deadline at one
     /// moment has one number, and the order in which it was handed out. What nobody got lies where it
-    /// lay.
+    /// lay. What has an ordering key always lies at its own place.
     ///
     /// Numbers: at most one from the ledger.
     fn line_up(&mut self, at: usize, held: u32, back: Back, ledger: &mut Ledger) -> Option<Key> {
         let queue = &mut self.queues[at];
+        if queue.key_of(held).is_some() {
+            return None;
+        }
         match (queue.definition.policy.returns, back) {
             (_, Back::Unread) => queue.entry(held)?.history.as_ref()?.line,
             (Returns::Place, _) => None,
@@ -581,6 +592,9 @@ impl Topic {
         let waits = until > now;
         let line = self.line_up(at, held, back, ledger);
         let queue = &mut self.queues[at];
+        if back == Back::Unread {
+            queue.end_unread(held);
+        }
         queue.change(held, |entry| {
             entry.line_up(line);
             if !counts {

@@ -5,16 +5,18 @@
 //!
 //! Invariants, asserted by `Topic::check_invariants`:
 //! - a message of the queue is in exactly one state and in one place;
-//! - `returned` of a lane, `delayed` and `dead` name exactly the entries in those states;
+//! - a lane's entries, `delayed` and `dead` name exactly the entries in those states;
 //! - the counts are the sums of what is there.
 
 use super::by_slot::BySlot;
+use super::keys::{Keys, Waiting};
 use super::lane::{Fresh, Key, Lane, Ready};
 use super::record::Failure;
 use super::shelf::Shelf;
 use super::stats::Waits;
 use super::verbs::{Counts, End, State, Totals};
 use super::{DeadLetter, QueueDefinition, Target, Timestamp};
+use bytes::Bytes;
 use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -29,6 +31,8 @@ pub struct Entry {
     pub lane: u8,
     /// It was published with `front`.
     pub front: bool,
+    /// It has an ordering key, which [`Queue::key_of`] tells; a dead one has none.
+    pub keyed: bool,
     /// Deliveries so far that count.
     pub attempts: u32,
     /// Length of the body.
@@ -129,6 +133,8 @@ pub struct Queue {
     pub delayed: BTreeSet<(Timestamp, u32)>,
     /// Dead entries in the order of their death.
     pub dead: BTreeMap<u64, u32>,
+    /// Who waits for whom; `None` until a message with an ordering key came.
+    pub keys: Option<Box<Keys>>,
     /// Ack deadlines in the order they were set, as long as that is the order in which they pass; those
     /// that are over earlier are timers of the topic. Most are stale: an ack leaves its own behind.
     deadlines: VecDeque<Deadline>,
@@ -195,6 +201,7 @@ impl Queue {
             entries: Slab::new(),
             delayed: BTreeSet::new(),
             dead: BTreeMap::new(),
+            keys: None,
             deadlines: VecDeque::new(),
             by_slot: None,
             next_death: 0,
@@ -263,15 +270,20 @@ impl Queue {
     /// priority.
     #[inline]
     pub fn head(&self, end: End, shelf: &Shelf) -> Option<(u8, Ready)> {
-        let found = |(at, lane): (usize, &Lane)| Some((at as u8, lane.peek(end, shelf)?));
+        let found = |(at, lane): (usize, &Lane)| Some((at as u8, lane.next(end, shelf)?));
         match end {
             End::Front => self.lanes.iter().enumerate().rev().find_map(found),
             End::Back => self.lanes.iter().enumerate().find_map(found),
         }
     }
 
-    /// The oldest ready message: the smallest number among those that are handed out next, each in
-    /// its priority.
+    /// Whether anything can be handed out.
+    pub fn has_next(&self, shelf: &Shelf) -> bool {
+        let ready = self.tally(State::Ready).messages > 0;
+        ready && (self.keys.is_none() || self.head(End::Front, shelf).is_some())
+    }
+
+    /// The oldest ready message: the smallest number among those at the fronts of their priorities.
     pub fn oldest(&self, shelf: &Shelf) -> Option<(u64, u8, Ready)> {
         let heads = self.lanes.iter().enumerate().filter_map(|(at, lane)| {
             let ready = lane.peek(End::Front, shelf)?;
@@ -308,7 +320,7 @@ impl Queue {
         self.entries.get_mut(at as usize)
     }
 
-    /// Adds a ready message that was never handed out. False: its number does not continue the
+    /// Adds a ready message that was never handed out and has no ordering key. False: its number does not continue the
     /// order, and it must be an entry.
     #[inline(always)]
     pub fn push(&mut self, number: u64, lane: u8, front: bool, fresh: Fresh, bytes: u32) -> bool {
@@ -326,7 +338,7 @@ impl Queue {
         self.counts[State::Ready as usize].sub(bytes);
     }
 
-    /// Adds a ready message that was never handed out but cannot lie in the ring.
+    /// Adds a ready message that was never handed out, has no ordering key, but cannot lie in the ring.
     #[cold]
     pub fn add_ready(
         &mut self,
@@ -337,11 +349,12 @@ impl Queue {
         number: u64,
         since: Timestamp,
     ) -> u32 {
-        self.add(Entry {
+        let entry = Entry {
             slot,
             state: State::Ready,
             lane,
             front,
+            keyed: false,
             attempts: 0,
             bytes,
             number,
@@ -350,19 +363,28 @@ impl Queue {
             stamp: 0,
             died: 0,
             history: None,
-        })
+        };
+        self.add(entry, None)
     }
 
-    /// Adds an entry in the state it names; counts it.
-    pub fn add(&mut self, mut entry: Entry) -> u32 {
+    /// Adds an entry in the state it names, with its ordering key if it has one; counts it.
+    pub fn add(&mut self, mut entry: Entry, key: Option<&Bytes>) -> u32 {
         if entry.state == State::Dead {
             self.next_death += 1;
             entry.died = self.next_death;
         }
         let slot = entry.slot;
         self.highest = self.highest.max(entry.number);
+        let key = key.filter(|_| entry.state != State::Dead);
+        entry.keyed = key.is_some();
         let at = self.entries.insert(entry) as u32;
+        if let Some(key) = key {
+            self.join_key(at, key);
+        }
         self.link(at);
+        if let Some(key) = self.key_of(at) {
+            self.settle(key);
+        }
         if let Some(by_slot) = &mut self.by_slot {
             by_slot.insert(slot, at);
         }
@@ -372,11 +394,16 @@ impl Queue {
     fn link(&mut self, at: u32) {
         let Some(entry) = self.entries.get(at as usize) else { return };
         let (state, key, lane, bytes) = (entry.state, entry.key(), entry.lane, entry.bytes);
+        let keyed = entry.keyed;
         match state {
+            State::Ready if keyed => drop(self.lane(lane).turns().ready.insert(key, at)),
             State::Ready => self.lane(lane).give_back(key, at),
             State::Delayed => drop(self.delayed.insert((entry.due, at))),
             State::InFlight => (),
             State::Dead => drop(self.dead.insert(entry.died, at)),
+        }
+        if keyed {
+            self.enter_line(at, state, lane, key);
         }
         self.counts[state as usize].add(bytes);
     }
@@ -384,17 +411,23 @@ impl Queue {
     fn unlink(&mut self, at: u32) {
         let Some(entry) = self.entries.get(at as usize) else { return };
         let (state, key, lane, bytes) = (entry.state, entry.key(), entry.lane, entry.bytes);
+        let keyed = entry.keyed;
         match state {
+            State::Ready if keyed => drop(self.lane(lane).turns().ready.remove(&key)),
             State::Ready => self.lane(lane).take_back(key),
             State::Delayed => drop(self.delayed.remove(&(entry.due, at))),
             State::InFlight => (),
             State::Dead => drop(self.dead.remove(&entry.died)),
+        }
+        if keyed {
+            self.leave_line(at, state, lane, key);
         }
         self.counts[state as usize].sub(bytes);
     }
 
     /// Takes an entry out of its state and puts it into another.
     pub fn change(&mut self, at: u32, change: impl FnOnce(&mut Entry)) {
+        let key = self.key_of(at);
         self.unlink(at);
         let Some(entry) = self.entries.get_mut(at as usize) else { return };
         change(entry);
@@ -403,11 +436,18 @@ impl Queue {
             entry.died = self.next_death;
         }
         self.link(at);
+        if let Some(key) = key {
+            self.settle(key);
+        }
     }
 
     /// Takes an entry out for good.
     pub fn remove(&mut self, at: u32) -> Option<Entry> {
+        let key = self.key_of(at);
         self.unlink(at);
+        if let Some(key) = key {
+            self.settle(key);
+        }
         self.forget(at)
     }
 
@@ -464,6 +504,9 @@ impl Queue {
     /// Takes out an entry that is handed out.
     #[inline]
     pub fn finish(&mut self, at: u32) -> Option<Entry> {
+        if self.entry(at)?.keyed {
+            return self.remove(at);
+        }
         let entry = self.forget(at)?;
         debug_assert_eq!(entry.state, State::InFlight);
         self.counts[State::InFlight as usize].sub(entry.bytes);
@@ -474,6 +517,9 @@ impl Queue {
     #[inline(always)]
     pub fn forget(&mut self, at: u32) -> Option<Entry> {
         let entry = self.entries.try_remove(at as usize)?;
+        if entry.keyed {
+            self.leave_key(at);
+        }
         if let Some(by_slot) = &mut self.by_slot
             && by_slot.get(entry.slot) == Some(at)
         {
@@ -523,16 +569,17 @@ impl Queue {
 
     /// Everything that waits is gone from the lists and the counts; returns what to clear away. What is in
     /// flight will not come back.
-    pub fn take_waiting(&mut self) -> (Vec<Lane>, BTreeSet<(Timestamp, u32)>) {
+    pub fn take_waiting(&mut self) -> (Vec<Lane>, BTreeSet<(Timestamp, u32)>, Waiting) {
         self.purged.through = self.highest;
         self.counts[State::Ready as usize] = Tally::default();
         self.counts[State::Delayed as usize] = Tally::default();
-        (std::mem::take(&mut self.lanes), std::mem::take(&mut self.delayed))
+        (std::mem::take(&mut self.lanes), std::mem::take(&mut self.delayed), self.take_lines())
     }
 
     /// Everything that is in flight is gone from the counts; returns how many there are to clear away.
     pub fn take_lent(&mut self) -> u64 {
         self.purged.lent_through = self.highest;
+        self.take_lent_keys();
         std::mem::take(&mut self.counts[State::InFlight as usize]).messages
     }
 
@@ -576,6 +623,7 @@ impl Queue {
             }
             self.highest = self.highest.max(entry.number);
             if entry.state == State::Ready
+                && !entry.keyed
                 && let Some(lane) = returned.get_mut(usize::from(entry.lane))
             {
                 lane.insert(entry.key(), at as u32);
@@ -591,6 +639,7 @@ impl Queue {
             });
             self.highest = self.highest.max(lane.last());
         }
+        self.line_up_anew();
     }
 }
 

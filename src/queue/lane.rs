@@ -2,10 +2,11 @@
 //!
 //! The order is that of the places' numbers ([`Key`]), so that it is the same after a restart, and
 //! so that what comes back is handed out in its own place, unless its queue puts it at an end. Messages that were never handed out lie
-//! in a dense ring of eight bytes each; what came back lies beside it. A message taken out of the
+//! in a dense ring of eight bytes each; what came back, and what has an ordering key, lies beside it. A message taken out of the
 //! middle of the ring leaves a hole, which goes when it reaches an end or when holes outweigh messages.
 
 use super::shelf::Shelf;
+use super::turns::Turns;
 use super::verbs::End;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -100,6 +101,8 @@ pub struct Lane {
     /// Messages in the ring, holes not counted.
     fresh: usize,
     returned: BTreeMap<Key, u32>,
+    /// Those with an ordering key; they are neither in the ring nor among the returned.
+    turns: Option<Box<Turns>>,
     back: Side,
     front: Side,
 }
@@ -162,25 +165,112 @@ impl Lane {
         }
     }
 
-    /// What is handed out next from an end.
+    /// The ready message at an end.
     #[inline]
     pub fn peek(&self, end: End, shelf: &Shelf) -> Option<Ready> {
+        if self.turns.is_some() {
+            return match end {
+                End::Front => self.from(Key::FIRST, shelf).next().map(|(_, ready)| ready),
+                End::Back => self.backwards(shelf).next().map(|(_, ready)| ready),
+            };
+        }
+        self.peek_unkeyed(end, shelf).map(|(_, ready)| ready)
+    }
+
+    /// What is handed out next from an end.
+    #[inline]
+    pub fn next(&self, end: End, shelf: &Shelf) -> Option<Ready> {
+        match &self.turns {
+            None => self.peek_unkeyed(end, shelf).map(|(_, ready)| ready),
+            Some(turns) => self.next_in_turn(turns, end, shelf),
+        }
+    }
+
+    /// The ready message at an end among those without an ordering key; with its place if that was
+    /// asked for on the way.
+    #[inline]
+    fn peek_unkeyed(&self, end: End, shelf: &Shelf) -> Option<(Option<Key>, Ready)> {
         let (fresh, held) = match end {
             End::Front => (self.ring.front(), self.returned.first_key_value()),
             End::Back => (self.ring.back(), self.returned.last_key_value()),
         };
         match (fresh, held) {
-            (Some(fresh), None) => Some(Ready::Fresh(*fresh)),
-            (None, held) => held.map(|(_, held)| Ready::Held(*held)),
+            (Some(fresh), None) => Some((None, Ready::Fresh(*fresh))),
+            (None, held) => held.map(|(key, held)| (Some(*key), Ready::Held(*held))),
             (Some(fresh), Some((key, held))) => {
                 let first = shelf.key(*fresh);
                 let held_first = match end {
                     End::Front => *key < first,
                     End::Back => *key > first,
                 };
-                Some(if held_first { Ready::Held(*held) } else { Ready::Fresh(*fresh) })
+                Some(match held_first {
+                    true => (Some(*key), Ready::Held(*held)),
+                    false => (Some(first), Ready::Fresh(*fresh)),
+                })
             }
         }
+    }
+
+    #[cold]
+    fn next_in_turn(&self, turns: &Turns, end: End, shelf: &Shelf) -> Option<Ready> {
+        let head = match end {
+            End::Front => turns.heads.first_key_value(),
+            End::Back => turns.heads.last_key_value(),
+        };
+        let head = head.map(|(key, held)| (*key, Ready::Held(*held)));
+        let place = |(key, ready)| match (key, ready) {
+            (None, Ready::Fresh(fresh)) => (shelf.key(fresh), ready),
+            (key, ready) => (key.unwrap_or(Key::FIRST), ready),
+        };
+        let in_place = match (self.peek_unkeyed(end, shelf).map(place), head) {
+            (Some(one), Some(head)) if (end == End::Front) == (head.0 < one.0) => Some(head),
+            (one, head) => one.or(head),
+        };
+        // The longest wait ends first, from both ends.
+        let freed = turns.freed.first_key_value().map(|(_, held)| Ready::Held(*held));
+        match in_place {
+            Some((_, ready)) if freed.is_none() || !turns.freed_first => Some(ready),
+            _ => freed,
+        }
+    }
+
+    /// What [`Lane::next`] named is handed out: where both sorts wait, the other one is next.
+    #[inline]
+    pub fn alternate(&mut self) {
+        if let Some(turns) = &mut self.turns
+            && !turns.freed.is_empty()
+            && (self.fresh > 0 || !self.returned.is_empty() || !turns.heads.is_empty())
+        {
+            turns.alternate();
+        }
+    }
+
+    /// The ready messages with an ordering key.
+    pub fn turns(&mut self) -> &mut Turns {
+        self.turns.get_or_insert_default()
+    }
+
+    /// Forgets where messages with an ordering key stand.
+    pub fn clear_turns(&mut self) {
+        if let Some(turns) = &mut self.turns {
+            turns.clear();
+        }
+    }
+
+    /// The ready entries of a stretch, in order.
+    fn held(&self, range: (Bound<Key>, Bound<Key>)) -> impl Iterator<Item = (Key, Ready)> {
+        let keyed = self.turns.iter().flat_map(move |turns| turns.ready.range(range));
+        merge(self.returned.range(range).map(held), keyed.map(held), |one, other| other < one)
+    }
+
+    /// The same, last first.
+    fn held_backwards(
+        &self,
+        range: (Bound<Key>, Bound<Key>),
+    ) -> impl Iterator<Item = (Key, Ready)> {
+        let keyed = self.turns.iter().flat_map(move |turns| turns.ready.range(range).rev());
+        let returned = self.returned.range(range).rev();
+        merge(returned.map(held), keyed.map(held), |one, other| other > one)
     }
 
     /// Takes the message at an end out of the ring.
@@ -200,7 +290,8 @@ impl Lane {
         if let Some(fresh) = self.pop_fresh(End::Front) {
             return Some(Ready::Fresh(fresh));
         }
-        self.returned.pop_first().map(|(_, held)| Ready::Held(held))
+        let held = self.returned.pop_first().map(|(_, held)| held);
+        held.or_else(|| self.turns.as_mut()?.pop_any()).map(Ready::Held)
     }
 
     /// Takes a message out of the ring, wherever it is.
@@ -259,14 +350,9 @@ impl Lane {
     pub fn from<'a>(&'a self, key: Key, shelf: &'a Shelf) -> impl Iterator<Item = (Key, Ready)> {
         let skip = if key == Key::FIRST { 0 } else { self.lower_bound(key, shelf) };
         let ring = self.ring.range(skip..).filter(|fresh| fresh.slot != HOLE);
-        let mut ring = ring.map(|fresh| (shelf.key(*fresh), Ready::Fresh(*fresh))).peekable();
-        let returned = self.returned.range((Bound::Included(key), Bound::Unbounded));
-        let mut returned = returned.map(|(key, held)| (*key, Ready::Held(*held))).peekable();
-        std::iter::from_fn(move || match (ring.peek(), returned.peek()) {
-            (Some(fresh), Some(held)) if held.0 < fresh.0 => returned.next(),
-            (Some(_), _) => ring.next(),
-            (None, _) => returned.next(),
-        })
+        let ring = ring.map(|fresh| (shelf.key(*fresh), Ready::Fresh(*fresh)));
+        let held = self.held((Bound::Included(key), Bound::Unbounded));
+        merge(ring, held, |ring, held| held < ring)
     }
 
     /// The ready messages whose places have a higher number than this, the lowest first.
@@ -281,18 +367,10 @@ impl Lane {
         let end = Key::new(number, true);
         let ring = self.ring.range(..self.lower_bound(end, shelf)).rev();
         let ring = ring.filter(|fresh| fresh.slot != HOLE);
-        let mut ring = ring.map(|fresh| (shelf.key(*fresh), Ready::Fresh(*fresh))).peekable();
-        let returned = self.returned.range(..end).rev();
-        let mut returned = returned.map(|(key, held)| (*key, Ready::Held(*held))).peekable();
-        let mut front = std::iter::from_fn(move || {
-            let (key, ready) = match (ring.peek(), returned.peek()) {
-                (Some(fresh), Some(held)) if held.0 > fresh.0 => returned.next(),
-                (Some(_), _) => ring.next(),
-                (None, _) => returned.next(),
-            }?;
-            Some((key.number(), ready))
-        })
-        .peekable();
+        let ring = ring.map(|fresh| (shelf.key(*fresh), Ready::Fresh(*fresh)));
+        let held = self.held_backwards((Bound::Unbounded, Bound::Excluded(end)));
+        let front = merge(ring, held, |ring, held| held > ring);
+        let mut front = front.map(|(key, ready)| (key.number(), ready)).peekable();
         std::iter::from_fn(move || match (back.peek(), front.peek()) {
             (Some(back), Some(other)) if other.0 < back.0 => front.next(),
             (Some(_), _) => back.next(),
@@ -311,14 +389,9 @@ impl Lane {
     /// All ready messages, last first.
     pub fn backwards<'a>(&'a self, shelf: &'a Shelf) -> impl Iterator<Item = (Key, Ready)> {
         let ring = self.ring.iter().rev().filter(|fresh| fresh.slot != HOLE);
-        let mut ring = ring.map(|fresh| (shelf.key(*fresh), Ready::Fresh(*fresh))).peekable();
-        let returned = self.returned.iter().rev();
-        let mut returned = returned.map(|(key, held)| (*key, Ready::Held(*held))).peekable();
-        std::iter::from_fn(move || match (ring.peek(), returned.peek()) {
-            (Some(fresh), Some(held)) if held.0 > fresh.0 => returned.next(),
-            (Some(_), _) => ring.next(),
-            (None, _) => returned.next(),
-        })
+        let ring = ring.map(|fresh| (shelf.key(*fresh), Ready::Fresh(*fresh)));
+        let held = self.held_backwards((Bound::Unbounded, Bound::Unbounded));
+        merge(ring, held, |ring, held| held > ring)
     }
 
     /// The messages of the ring in order, from a place on.
@@ -363,6 +436,30 @@ impl Lane {
     #[cfg(test)]
     pub fn len(&self) -> usize {
         debug_assert_eq!(self.fresh, self.ring.iter().filter(|fresh| fresh.slot != HOLE).count());
-        self.fresh + self.returned.len()
+        self.fresh + self.returned.len() + self.keyed().map_or(0, |turns| turns.ready.len())
     }
+
+    /// The ready messages with an ordering key, if there ever were any.
+    #[cfg(test)]
+    pub fn keyed(&self) -> Option<&Turns> {
+        self.turns.as_deref()
+    }
+}
+
+fn held((key, held): (&Key, &u32)) -> (Key, Ready) {
+    (*key, Ready::Held(*held))
+}
+
+/// Two orders as one; `first`: the second one comes before the first one.
+fn merge(
+    one: impl Iterator<Item = (Key, Ready)>,
+    other: impl Iterator<Item = (Key, Ready)>,
+    first: impl Fn(Key, Key) -> bool,
+) -> impl Iterator<Item = (Key, Ready)> {
+    let (mut one, mut other) = (one.peekable(), other.peekable());
+    std::iter::from_fn(move || match (one.peek(), other.peek()) {
+        (Some(head), Some((key, _))) if first(head.0, *key) => other.next(),
+        (Some(_), _) => one.next(),
+        (None, _) => other.next(),
+    })
 }

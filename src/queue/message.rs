@@ -1,6 +1,6 @@
 //! What is published and what is handed out.
 
-use super::{Content, Past, QueueName, stored_bytes};
+use super::{Content, Past, QueueName, Refusal, stored_bytes};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
@@ -87,6 +87,9 @@ impl fmt::Display for MessageId {
     }
 }
 
+/// Longest ordering key, in bytes.
+pub const ORDERING_KEY_BYTES_MAX: usize = 255;
+
 /// What a publisher may say beside the body. Absent for most messages, so it lives behind a pointer.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -110,6 +113,10 @@ pub struct Extra {
     /// A second message with this key within the topic's window is not stored.
     #[serde(with = "stored_bytes", skip_serializing_if = "Option::is_none")]
     pub dedup_key: Option<Bytes>,
+    /// In each queue at most one message with this key is in flight, and they are handed out in the
+    /// order in which they were published. 1 to [`ORDERING_KEY_BYTES_MAX`] bytes.
+    #[serde(with = "stored_bytes", skip_serializing_if = "Option::is_none")]
+    pub ordering_key: Option<Bytes>,
     /// 0 to 9; the highest is handed out first.
     #[serde(skip_serializing_if = "is_zero")]
     pub priority: u8,
@@ -123,6 +130,14 @@ pub struct Extra {
 }
 
 impl Extra {
+    /// Errors: `OutOfBounds` for an ordering key that is empty or too long.
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        match self.ordering_key.as_ref().map_or(1, Bytes::len) {
+            1..=ORDERING_KEY_BYTES_MAX => Ok(()),
+            _ => Err(Refusal::OutOfBounds("ordering_key")),
+        }
+    }
+
     /// The past of a message, and what stays of its extra; nothing when that says nothing.
     pub(super) fn without_past(extra: Option<Arc<Extra>>) -> (Option<Arc<Extra>>, Option<Past>) {
         match extra {
@@ -288,6 +303,11 @@ impl Message {
     /// Where it came into the world.
     pub fn origin(&self) -> Origin {
         Origin { salt: self.salt, seq: self.seq }
+    }
+
+    /// Its ordering key, if it has one.
+    pub fn ordering_key(&self) -> Option<&[u8]> {
+        self.extra.as_ref()?.ordering_key.as_deref()
     }
 
     /// The attributes as JSON text, if there are any.

@@ -15,6 +15,7 @@ mod entries;
 pub mod filter;
 pub mod history;
 mod ids;
+mod keys;
 mod lane;
 mod looking;
 pub mod message;
@@ -39,6 +40,7 @@ mod stored_bytes;
 #[cfg(test)]
 mod tests;
 pub mod topic;
+mod turns;
 pub mod verbs;
 pub mod wheel;
 

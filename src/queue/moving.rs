@@ -154,16 +154,18 @@ impl Topic {
         let Arriving { slot, number, visible_at, letter } = arriving;
         let Some(kept) = self.shelf.get(slot) else { return };
         let (lane, front, bytes) = (kept.priority(), kept.front(), kept.body.len());
+        let key = kept.ordering_key().cloned();
         let failures = letter.as_ref().map(|letter| letter.failures.clone()).unwrap_or_default();
         let (state, due) =
             if visible_at > now { (State::Delayed, visible_at) } else { (State::Ready, now) };
         let queue = &mut self.queues[to];
         queue.totals.moved_in += 1;
-        queue.add(Entry {
+        let entry = Entry {
             slot,
             state,
             lane,
             front,
+            keyed: false,
             attempts: 0,
             bytes,
             number,
@@ -172,7 +174,8 @@ impl Topic {
             stamp: 0,
             died: 0,
             history: History::of(failures, letter),
-        });
+        };
+        queue.add(entry, key.as_ref());
         // A dead letter may have outlived its time.
         self.set_expiry(now, slot);
     }
@@ -190,11 +193,12 @@ impl Topic {
         let queue = &mut self.queues[at];
         queue.lane(lane).remove(key, &self.shelf)?;
         queue.count_out(bytes);
-        Some(queue.add(Entry {
+        let entry = Entry {
             slot: fresh.slot,
             state: State::Ready,
             lane,
             front,
+            keyed: false,
             attempts: 0,
             bytes,
             number: key.number(),
@@ -203,7 +207,8 @@ impl Topic {
             stamp: 0,
             died: 0,
             history: None,
-        }))
+        };
+        Some(queue.add(entry, None))
     }
 
     /// Dead letters back to work, at the back of their own queue or of `to`, with no attempts

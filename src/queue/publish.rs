@@ -50,10 +50,11 @@ impl Topic {
         message = message.gathered();
         let (extra, past) = Extra::without_past(message.extra.take());
         message.extra = extra;
-        if let Some(extra) = message.extra.as_deref()
-            && let Some(first) = self.duplicate(now, extra)
-        {
-            return Ok(first);
+        if let Some(extra) = message.extra.as_deref() {
+            extra.check()?;
+            if let Some(first) = self.duplicate(now, extra) {
+                return Ok(first);
+            }
         }
         if message.own_id().is_some_and(|id| self.own_id_lives(id)) {
             return Err(Refusal::DuplicateId);
@@ -96,6 +97,7 @@ impl Topic {
         if self.policy.paused_in {
             return Err(Refusal::Paused);
         }
+        message.extra.as_deref().map_or(Ok(()), Extra::check)?;
         let mut accepting = Vec::new();
         self.accept(None, message.extra.as_deref(), &mut accepting)?;
         let bytes = message.body.len() as u64;
@@ -348,6 +350,7 @@ impl Topic {
             lone,
         };
         let (priority, front, bytes) = (kept.priority(), kept.front(), kept.body.len());
+        let key = extra.and_then(|extra| extra.ordering_key.as_ref());
         let slot = self.shelf.insert(kept)?;
         self.last_seq = seq;
         let mut visible_at = wished;
@@ -369,6 +372,7 @@ impl Topic {
             let ready = visible <= now;
             if ready
                 && lived.is_none()
+                && key.is_none()
                 && queue.push(entry_number, priority, front, Fresh { slot, offset }, bytes)
             {
                 continue;
@@ -396,11 +400,12 @@ impl Topic {
                 None => State::Delayed,
             };
             let failures = letter.as_ref().map(|letter| letter.failures.clone());
-            queue.add(Entry {
+            let entry = Entry {
                 slot,
                 state,
                 lane: priority,
                 front,
+                keyed: false,
                 attempts,
                 bytes,
                 number: entry_number,
@@ -409,7 +414,8 @@ impl Topic {
                 stamp: 0,
                 died: 0,
                 history: History::of(failures.unwrap_or_default(), letter),
-            });
+            };
+            queue.add(entry, key);
         }
         ledger.note(|| {
             let numbers = accepting.iter().map(|at| self.queues[*at].definition.number);

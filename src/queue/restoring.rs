@@ -42,6 +42,7 @@ impl Topic {
             self.last_seq = self.last_seq.max(seq);
         }
         let (lane, front, bytes) = (kept.priority(), kept.front(), kept.body.len());
+        let key = kept.ordering_key().cloned();
         let Ok(slot) = self.shelf.insert(kept) else { return };
         self.set_expiry(now, slot);
         for restored in message.entries {
@@ -52,7 +53,8 @@ impl Topic {
             let plain = restored.dead.is_none()
                 && restored.attempts == 0
                 && restored.failures.is_empty()
-                && restored.visible_at <= now;
+                && restored.visible_at <= now
+                && key.is_none();
             if let (true, Some(offset)) = (plain, offset(&restored))
                 && let fresh = (Fresh { slot, offset: offset.into() })
                 && queue.push(restored.entry, lane, front, fresh, bytes)
@@ -71,11 +73,12 @@ impl Topic {
                 _ => (waits, attempts, failures),
             };
             let history = History::of(failures, dead);
-            queue.add(Entry {
+            let entry = Entry {
                 slot,
                 state,
                 lane,
                 front,
+                keyed: false,
                 attempts,
                 bytes,
                 number,
@@ -84,7 +87,8 @@ impl Topic {
                 stamp: 0,
                 died: 0,
                 history,
-            });
+            };
+            queue.add(entry, key.as_ref());
         }
         if self.shelf.get(slot).is_some_and(|kept| kept.refs == 0) {
             self.shelf.remove(slot);

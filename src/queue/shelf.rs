@@ -99,6 +99,11 @@ impl Kept {
         self.extra.as_ref().map_or(0, |extra| extra.priority.min(9))
     }
 
+    /// Messages with the same one wait for each other.
+    pub fn ordering_key(&self) -> Option<&Bytes> {
+        self.extra.as_ref()?.ordering_key.as_ref()
+    }
+
     /// The publisher's own id.
     #[inline]
     pub fn own_id(&self) -> Option<&[u8]> {

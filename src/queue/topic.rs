@@ -215,8 +215,15 @@ impl Topic {
     pub fn is_ready_in(&self, queue: u32) -> bool {
         self.at(queue).is_ok_and(|at| {
             let queue = &self.queues[at];
-            !queue.definition.policy.paused_out && queue.tally(State::Ready).messages > 0
+            !queue.definition.policy.paused_out && queue.has_next(&self.shelf)
         })
+    }
+
+    /// Whether a message can be handed out, since the last call, that could not be before since
+    /// another one of its ordering key was out or had to come first.
+    pub fn take_freed(&mut self) -> bool {
+        let queues = self.queues.iter_mut();
+        queues.fold(false, |freed, queue| queue.take_freed() | freed)
     }
 
     /// What happened to a queue so far.

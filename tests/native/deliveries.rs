@@ -38,6 +38,28 @@ async fn an_acked_message_is_gone_and_its_receipt_used() {
 }
 
 #[actix_web::test]
+async fn an_ack_hands_the_next_of_its_ordering_key_to_who_waits_for_it() {
+    let broker = TestBroker::start().await;
+    for body in ["a1", "a2"] {
+        publish(&broker, "default", json!({"body": body, "ordering_key": "a"})).await;
+    }
+    let got = receive(&broker, "default?max=10").await;
+    assert_eq!(got.len(), 1, "{got:?}");
+    assert_eq!((&got[0]["body"], &got[0]["ordering_key"]), (&json!("a1"), &json!("a")));
+    let acked = json!({"receipt": got[0]["receipt"]});
+    let (next, answer) = futures_util::future::join(
+        receive(&broker, "default?max=10&wait_ms=20000"),
+        tell(&broker, "ack", &acked),
+    )
+    .await;
+    assert_eq!(answer.status, 204);
+    assert_eq!((next.len(), &next[0]["body"]), (1, &json!("a2")));
+    publish(&broker, "default", json!({"body": "free"})).await;
+    let free = receive(&broker, "default").await;
+    assert!(free[0].get("ordering_key").is_none(), "{free:?}");
+}
+
+#[actix_web::test]
 async fn many_receipts_have_a_result_each() {
     let broker = TestBroker::start().await;
     let got = deliver(&broker, 2).await;

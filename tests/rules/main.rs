@@ -10,6 +10,7 @@ mod delivering;
 mod history;
 mod looking;
 mod moving;
+mod ordering;
 mod publishing;
 
 use bytes::Bytes;

@@ -92,13 +92,22 @@ pub fn said(
     }
     said.id = once(request, "octoq-id")?.map(bytes);
     said.dedup_key = once(request, "octoq-dedup-key")?.map(bytes);
+    said.ordering_key = once(request, "octoq-ordering-key")?.map(bytes);
     said.delay_ms = number(request, "octoq-delay-ms")?;
     said.deliver_at_ms = number(request, "octoq-deliver-at-ms")?;
     said.ttl_ms = number(request, "octoq-ttl-ms")?;
     said.priority = number(request, "octoq-priority")?.unwrap_or(0);
     said.front = number(request, "octoq-front")?.unwrap_or(false);
-    const KNOWN: [&str; 7] =
-        ["id", "dedup-key", "delay-ms", "deliver-at-ms", "ttl-ms", "priority", "front"];
+    const KNOWN: [&str; 8] = [
+        "id",
+        "dedup-key",
+        "ordering-key",
+        "delay-ms",
+        "deliver-at-ms",
+        "ttl-ms",
+        "priority",
+        "front",
+    ];
     let unknown = own(request.headers()).map(|(name, _)| name).find(|name| {
         !name.starts_with(ATTRIBUTE) && !KNOWN.contains(&name.strip_prefix(OWN).unwrap_or(name))
     });

@@ -39,6 +39,8 @@ pub struct DeliveryView<'a> {
     body: BodyView<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attributes: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ordering_key: Option<String>,
     published_at_ms: i64,
     attempt: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,6 +57,7 @@ impl<'a> From<&'a Delivery> for DeliveryView<'a> {
             seq: message.seq,
             body: BodyView::of(message.body()),
             attributes: message.attributes().and_then(|text| serde_json::from_str(text).ok()),
+            ordering_key: message.ordering_key().map(shown),
             published_at_ms: message.published_at.0,
             attempt: delivery.attempt,
             receipt: delivery.receipt.map(|receipt| receipt.to_string()),
@@ -138,6 +141,8 @@ pub struct MessageView<'a> {
     expires_at_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dedup_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ordering_key: Option<String>,
     #[serde(skip_serializing_if = "is_zero")]
     priority: u8,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -181,6 +186,7 @@ impl<'a> From<&'a View> for MessageView<'a> {
             deliver_at_ms: extra.and_then(|extra| extra.deliver_at).map(|at| at.0),
             expires_at_ms: extra.and_then(|extra| extra.expires_at).map(|at| at.0),
             dedup_key: extra.and_then(|extra| extra.dedup_key.as_deref()).map(shown),
+            ordering_key: message.ordering_key().map(shown),
             priority: extra.map_or(0, |extra| extra.priority),
             front: extra.is_some_and(|extra| extra.front),
             attempts: view.attempts,

@@ -51,6 +51,8 @@ pub struct PublishBody<'a> {
     ttl_ms: Option<u64>,
     /// Publishing it again within the topic's window stores nothing.
     dedup_key: Option<String>,
+    /// In each queue at most one message with this key is in flight, in the order of the publishes.
+    ordering_key: Option<String>,
     /// 0 to 9.
     priority: Option<u8>,
     /// Before everything that waits.
@@ -64,7 +66,7 @@ pub fn given<'de: 'a, 'a, D: Deserializer<'de>>(
     <&RawValue>::deserialize(source).map(Some)
 }
 
-/// Longest id or dedup key, bytes.
+/// Longest id, dedup key or ordering key, bytes.
 const KEY_BYTES_MAX: usize = 255;
 /// Longest attributes, bytes.
 const ATTRIBUTES_BYTES_MAX: usize = 64 << 10;
@@ -118,6 +120,8 @@ pub struct Said {
     pub ttl_ms: Option<u64>,
     /// Publishing it again within the topic's window stores nothing.
     pub dedup_key: Option<Bytes>,
+    /// In each queue at most one message with this key is in flight.
+    pub ordering_key: Option<Bytes>,
     /// 0 to 9.
     pub priority: u8,
     /// Before everything that waits.
@@ -138,6 +142,7 @@ impl Said {
             && self.deliver_at_ms.is_none()
             && self.ttl_ms.is_none()
             && self.dedup_key.is_none()
+            && self.ordering_key.is_none()
             && self.priority == 0
             && !self.front;
         if plain {
@@ -174,6 +179,7 @@ impl Said {
                 deliver_at: delayed.or(self.deliver_at_ms.map(Timestamp)),
                 expires_at: span("ttl_ms", self.ttl_ms)?,
                 dedup_key: key("dedup_key", self.dedup_key)?,
+                ordering_key: key("ordering_key", self.ordering_key)?,
                 priority: self.priority,
                 front: self.front,
                 past: None,
@@ -204,6 +210,7 @@ impl PublishBody<'_> {
             deliver_at_ms: self.deliver_at_ms,
             ttl_ms: self.ttl_ms,
             dedup_key: self.dedup_key.map(Bytes::from),
+            ordering_key: self.ordering_key.map(Bytes::from),
             priority: self.priority.unwrap_or(0),
             front: self.front.unwrap_or(false),
         };

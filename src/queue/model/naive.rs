@@ -17,6 +17,7 @@ pub struct Text {
     pub priority: u8,
     pub front: bool,
     pub client_id: Option<Bytes>,
+    pub key: Option<Bytes>,
     /// The topic that published it.
     pub topic: u32,
     /// When its publisher wants it gone.
@@ -83,9 +84,24 @@ pub struct NaiveQueue {
     pub totals: Totals,
     /// When the last moment of missed deadlines began, and its number.
     pub moment: Option<(Timestamp, i64)>,
+    /// Ordering keys of which a delivery ended while more waited, in that order.
+    pub freed: Vec<Bytes>,
+    /// Priorities in which a freed key comes before what is at its place.
+    pub freed_first: Vec<u8>,
 }
 
 impl NaiveQueue {
+    pub fn new(definition: QueueDefinition) -> NaiveQueue {
+        NaiveQueue {
+            definition,
+            target: None,
+            totals: Totals::default(),
+            moment: None,
+            freed: Vec::new(),
+            freed_first: Vec::new(),
+        }
+    }
+
     fn limit(&self) -> Option<u32> {
         let policy = &self.definition.policy;
         if policy.limit_needs_target && self.target.is_none() {
@@ -96,7 +112,7 @@ impl NaiveQueue {
 }
 
 /// One topic, obviously right.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Naive {
     pub number: u32,
     pub salt: u32,
@@ -180,7 +196,69 @@ impl Naive {
             .iter()
             .position(|p| p.queue == place.queue && p.number == place.number)
             .unwrap();
-        self.places.remove(at)
+        let gone = self.places.remove(at);
+        if gone.state == State::InFlight {
+            self.end_delivery(&gone);
+        }
+        self.forget_keys(gone.queue);
+        gone
+    }
+
+    /// The key of a delivery that ended waits for its turn behind the others.
+    fn end_delivery(&mut self, place: &Place) {
+        if let Some(key) = place.text.key.clone() {
+            self.queue(place.queue).unwrap().freed.push(key);
+        }
+    }
+
+    /// A key of which nothing waits or is out is forgotten.
+    fn forget_keys(&mut self, queue: u32) {
+        let there = self.places.iter().filter(|p| p.queue == queue && p.state != State::Dead);
+        let there: Vec<Bytes> = there.filter_map(|p| p.text.key.clone()).collect();
+        if let Some(queue) = self.queue(queue) {
+            queue.freed.retain(|key| there.contains(key));
+        }
+    }
+
+    /// A message without an ordering key, or the first of its key while none of it is out.
+    fn is_open(&self, place: &Place) -> bool {
+        let Some(key) = &place.text.key else { return true };
+        let own = |p: &&Place| p.queue == place.queue && p.text.key.as_ref() == Some(key);
+        let own = self.places.iter().filter(own);
+        own.filter(|p| p.number != place.number).all(|other| match other.state {
+            State::InFlight => false,
+            State::Ready | State::Delayed => place.key() < other.key(),
+            State::Dead => true,
+        })
+    }
+
+    /// What is handed out next: of the first priority that has anything, what is first in place,
+    /// or the key that became free first; they take turns.
+    pub fn next_up(&mut self, queue: u32, from_back: bool, hand_out: bool) -> Option<Place> {
+        let mut open = self.of(queue, State::Ready);
+        open.retain(|place| self.is_open(place));
+        if from_back {
+            open.reverse();
+        }
+        let priority = open.first()?.text.priority;
+        open.retain(|place| place.text.priority == priority);
+        let queue = self.queue(queue).unwrap();
+        let turn =
+            |place: &Place| queue.freed.iter().position(|key| Some(key) == place.text.key.as_ref());
+        let in_place = open.iter().find(|place| turn(place).is_none()).cloned();
+        let freed = open.iter().filter(|place| turn(place).is_some()).min_by_key(|p| turn(p));
+        let freed = freed.cloned();
+        if in_place.is_none() || freed.is_none() {
+            return in_place.or(freed);
+        }
+        let freed_first = queue.freed_first.contains(&priority);
+        if hand_out {
+            match freed_first {
+                true => queue.freed_first.retain(|known| *known != priority),
+                false => queue.freed_first.push(priority),
+            }
+        }
+        if freed_first { freed } else { in_place }
     }
 
     fn edit(&mut self, place: &Place) -> &mut Place {
@@ -321,6 +399,7 @@ impl Naive {
             priority: extra.priority,
             front: extra.front,
             client_id: extra.client_id,
+            key: extra.ordering_key,
             topic: self.number,
             own_end: extra.expires_at.unwrap_or(Timestamp::NEVER),
             stamped: past.kept_until.is_some(),
@@ -513,9 +592,7 @@ impl Naive {
         self.ripen(queue, now);
         let (mut out, mut bytes) = (Vec::new(), 0);
         while out.len() < request.max {
-            let ready = self.of(queue, State::Ready);
-            let head = if request.from_back { ready.last() } else { ready.first() };
-            let Some(head) = head else { break };
+            let Some(head) = &self.next_up(queue, request.from_back, false) else { break };
             let age = policy.retention_ms > 0
                 && !head.text.stamped
                 && head.text.published_at.after(ms(policy.retention_ms)) <= now;
@@ -528,11 +605,14 @@ impl Naive {
                 break;
             }
             bytes += head.text.bytes;
+            self.next_up(queue, request.from_back, true);
+            self.queue(queue).unwrap().freed.retain(|key| Some(key) != head.text.key.as_ref());
             let totals = self.totals(queue);
             totals.delivered += 1;
             totals.redelivered += u64::from(head.attempts > 0);
             if request.take {
                 totals.acked += 1;
+                self.end_delivery(head);
                 let mut taken = self.remove(head);
                 taken.attempts += 1;
                 out.push(taken);
@@ -641,6 +721,10 @@ impl Naive {
             *next as i64 - 1
         };
         let queue = self.queue(place.queue).unwrap();
+        if place.text.key.is_some() {
+            // It stays in its own place.
+            return None;
+        }
         match (queue.definition.policy.returns, back) {
             (_, Back::Unread) => place.line,
             (Returns::Place, _) => None,
@@ -673,6 +757,9 @@ impl Naive {
             self.totals(place.queue).expired += 1;
         } else {
             let line = self.line(place, back, next);
+            if back != Back::Unread {
+                self.end_delivery(place);
+            }
             let place = self.edit(place);
             place.line = line;
             place.attempts -= u32::from(matches!(back, Back::Released | Back::Unread));
@@ -690,8 +777,12 @@ impl Naive {
             return self.move_to(now, place, target, Some(letter), next);
         }
         let died = self.next_death();
+        if place.state == State::InFlight {
+            self.end_delivery(place);
+        }
         let dead = self.edit(place);
         (dead.state, dead.died, dead.letter) = (State::Dead, died, Some(letter));
+        self.forget_keys(place.queue);
         self.keep_dead_max(place.queue);
         Vec::new()
     }
@@ -802,11 +893,14 @@ impl Naive {
         let buried = self.places.iter().filter(|place| gone(place));
         self.graves.extend(buried.map(|place| (place.text.number, place.text.bytes)));
         self.places.retain(|place| !gone(place));
+        let queues: Vec<u32> = self.queues.iter().map(|queue| queue.definition.number).collect();
+        queues.into_iter().for_each(|queue| self.forget_keys(queue));
     }
 
     pub fn purge(&mut self, queue: u32) -> u64 {
         let before = self.places.len();
         self.bury(|p| p.queue == queue && matches!(p.state, State::Ready | State::Delayed));
+        self.queue(queue).unwrap().freed_first.clear();
         for place in self.places.iter_mut().filter(|p| p.queue == queue) {
             place.purged |= place.state == State::InFlight;
         }

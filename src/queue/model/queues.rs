@@ -64,6 +64,7 @@ struct DraftExtra {
     attribute: Option<u8>,
     key: Option<u8>,
     client: Option<u8>,
+    ordering: Option<u8>,
     past: Option<DraftPast>,
 }
 
@@ -165,10 +166,12 @@ fn draft() -> impl Strategy<Value = Draft> {
         mostly(None, (0u8..2).prop_map(Some)),
         mostly(None, (0u8..3).prop_map(Some)),
         mostly(None, (0u8..4).prop_map(Some)),
+        prop::option::weighted(0.4, 0u8..3),
         prop::option::weighted(0.15, past()),
     );
-    let extra = extra.prop_map(|(priority, front, delay, life, attribute, key, client, past)| {
-        DraftExtra { priority, front, delay, life, attribute, key, client, past }
+    let extra = extra.prop_map(|extra| {
+        let (priority, front, delay, life, attribute, key, client, ordering, past) = extra;
+        DraftExtra { priority, front, delay, life, attribute, key, client, ordering, past }
     });
     let only_id = (0u8..4).prop_map(|n| DraftExtra { client: Some(n), ..DraftExtra::default() });
     let extra =
@@ -301,12 +304,7 @@ impl World {
         let policy = self.setup.queues[number as usize - 1].clone();
         let definition = queue(number, to as u32 + 1, policy);
         self.topics[to].add_queue(definition.clone()).unwrap();
-        self.naive[to].queues.push(NaiveQueue {
-            definition,
-            target: None,
-            totals: Totals::default(),
-            moment: None,
-        });
+        self.naive[to].queues.push(NaiveQueue::new(definition));
     }
 
     /// Which of the two topics has a queue.
@@ -660,6 +658,7 @@ impl World {
                 deliver_at: extra.delay.map(after),
                 expires_at: extra.life.map(after),
                 dedup_key: extra.key.map(|n| text("key", n)),
+                ordering_key: extra.ordering.map(|n| text("ordering", n)),
                 priority: extra.priority,
                 front: extra.front,
                 ..Extra::default()
@@ -851,6 +850,9 @@ impl World {
         };
         assert_eq!(topic.counts(number), Ok(expected));
         assert_eq!(topic.totals(number), Ok(queue.totals));
+        let next = naive.clone().next_up(number, false, false);
+        let open = next.is_some() && !queue.definition.policy.paused_out;
+        assert_eq!(topic.is_ready_in(number), open, "something can be handed out");
         let ready: Vec<_> = of(State::Ready).iter().map(seen).collect();
         let mut peeked = topic.peek(number, End::Front, usize::MAX).unwrap();
         assert_eq!(peeked.iter().map(shown).collect::<Vec<_>>(), ready);
