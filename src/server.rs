@@ -320,7 +320,8 @@ impl Server {
 }
 
 pub(crate) fn load_accounts(journal: &Journal, catalog: &Catalog) -> Result<Accounts, StartError> {
-    let stored = Accounts::from_stored(settings(catalog, "user"), settings(catalog, "role"));
+    let [users, roles, tokens] = ["user", "role", "token"].map(|table| settings(catalog, table));
+    let stored = Accounts::from_stored(users, roles, tokens);
     let accounts = stored
         .map_err(|error| JournalError::Damaged { file: "users".into(), what: error.to_string() })?;
     if !accounts.is_empty() {

@@ -9,9 +9,11 @@
 
 mod password;
 mod rights;
+mod token;
 
 pub use password::{HashError, Verified, hash_password, is_hash, verify_password};
 pub use rights::Rights;
+pub use token::{NewToken, Token, fresh_token, token_hash};
 
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
@@ -98,6 +100,32 @@ pub enum AccountError {
     /// Too many topics.
     #[error("a user may have at most 10000 topics of its own")]
     TooManyTopics,
+    /// A name that no token may have.
+    #[error(
+        "a token's name must have 1 to 100 letters, digits, `.`, `_` or `-`, and not begin with `.`"
+    )]
+    TokenName,
+    /// There is one of this name.
+    #[error("token `{0}` exists")]
+    TokenExists(String),
+    /// As many as there may be.
+    #[error("there are 10000 tokens, which is the limit")]
+    TooManyTokens,
+    /// No such user.
+    #[error("there is no user `{0}`")]
+    NoSuchUser(String),
+    /// No such token.
+    #[error("there is no token `{0}`")]
+    NoSuchToken(String),
+    /// Without it nobody may do everything.
+    #[error("this is the last user with role `admin`")]
+    LastAdmin,
+    /// Letters that mean nothing.
+    #[error("the rights of a token are letters of r, w, c, n, m; or a")]
+    Rights,
+    /// A token that would never be good.
+    #[error("the token would have expired already")]
+    Expired,
     /// A stored account that is not of the known form.
     #[error("account `{0}` is not of the known form")]
     Malformed(String),
@@ -108,6 +136,9 @@ pub enum AccountError {
 pub struct Accounts {
     users: BTreeMap<String, User>,
     roles: BTreeMap<String, Role>,
+    tokens: BTreeMap<String, Token>,
+    /// The names of tokens, by their hashes.
+    tokens_by_hash: BTreeMap<String, String>,
 }
 
 impl Accounts {
@@ -123,6 +154,7 @@ impl Accounts {
                 (ADMIN.to_owned(), Role::default()),
                 (USER.to_owned(), Role::default()),
             ]),
+            ..Accounts::default()
         }
     }
 
@@ -131,10 +163,11 @@ impl Accounts {
         self.users.is_empty()
     }
 
-    /// From the store: (name, JSON) of users and of roles.
+    /// From the store: (name, JSON) of users, of roles and of tokens.
     pub fn from_stored<'a>(
         users: impl Iterator<Item = (&'a str, &'a str)>,
         roles: impl Iterator<Item = (&'a str, &'a str)>,
+        tokens: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Result<Accounts, AccountError> {
         fn read<'a, T: for<'de> Deserialize<'de>>(
             stored: impl Iterator<Item = (&'a str, &'a str)>,
@@ -146,13 +179,18 @@ impl Accounts {
                 })
                 .collect()
         }
-        Ok(Accounts { users: read(users)?, roles: read(roles)? })
+        let tokens: BTreeMap<String, Token> = read(tokens)?;
+        let by_hash = tokens.iter().map(|(name, token)| (token.hash.clone(), name.clone()));
+        let tokens_by_hash = by_hash.collect();
+        Ok(Accounts { users: read(users)?, roles: read(roles)?, tokens, tokens_by_hash })
     }
 
     /// For the store: (table, name, JSON).
     pub fn stored(&self) -> impl Iterator<Item = (&'static str, String, String)> {
         let users = self.users.iter().map(|(name, user)| ("user", name.clone(), json(user)));
-        users.chain(self.roles.iter().map(|(name, role)| ("role", name.clone(), json(role))))
+        let roles = self.roles.iter().map(|(name, role)| ("role", name.clone(), json(role)));
+        let tokens = self.tokens.iter().map(|(name, token)| ("token", name.clone(), json(token)));
+        users.chain(roles).chain(tokens)
     }
 
     /// The hash a password is checked against.
@@ -209,14 +247,76 @@ impl Accounts {
         Ok(stored)
     }
 
-    /// Removes a user; false when there was none.
+    /// Removes a user and its tokens; false when there was none.
     pub fn remove_user(&mut self, name: &str) -> bool {
+        for token in self.tokens_of(name) {
+            self.remove_token(&token);
+        }
         self.users.remove(name).is_some()
+    }
+
+    /// Role and own topics of a user.
+    pub fn user(&self, name: &str) -> Option<(&str, &[String])> {
+        self.users.get(name).map(|user| (user.role.as_str(), user.topics.as_slice()))
+    }
+
+    /// The names of a user's tokens.
+    pub fn tokens_of(&self, user: &str) -> Vec<String> {
+        let own = self.tokens.iter().filter(|(_, token)| token.user == user);
+        own.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// All tokens by name.
+    pub fn tokens(&self) -> impl Iterator<Item = (&str, &Token)> {
+        self.tokens.iter().map(|(name, token)| (name.as_str(), token))
+    }
+
+    /// The token that has this hash, as long as it is good.
+    pub fn token(&self, hash: &str, now_ms: i64) -> Option<&Token> {
+        let token = self.tokens.get(self.tokens_by_hash.get(hash)?)?;
+        (!token.is_expired(now_ms) && self.users.contains_key(&token.user)).then_some(token)
+    }
+
+    /// Makes a token; answers its JSON for the store.
+    pub fn put_token(
+        &mut self,
+        new: &NewToken,
+        hash: String,
+        now_ms: i64,
+    ) -> Result<String, AccountError> {
+        token::check_name(&new.name)?;
+        if self.tokens.contains_key(&new.name) {
+            return Err(AccountError::TokenExists(new.name.clone()));
+        }
+        if !self.users.contains_key(&new.user) {
+            return Err(AccountError::NoSuchUser(new.user.clone()));
+        }
+        if self.tokens.len() >= token::TOKENS_MAX {
+            return Err(AccountError::TooManyTokens);
+        }
+        let token = Token::new(new, hash.clone(), now_ms)?;
+        let stored = json(&token);
+        self.tokens.insert(new.name.clone(), token);
+        self.tokens_by_hash.insert(hash, new.name.clone());
+        Ok(stored)
+    }
+
+    /// Removes a token; false when there was none.
+    pub fn remove_token(&mut self, name: &str) -> bool {
+        let Some(token) = self.tokens.remove(name) else { return false };
+        self.tokens_by_hash.remove(&token.hash);
+        true
     }
 
     /// May do everything.
     pub fn is_admin(&self, user: &str) -> bool {
         self.users.get(user).is_some_and(|user| user.role == ADMIN)
+    }
+
+    /// There is no other user that may do everything.
+    pub fn is_last_admin(&self, user: &str) -> bool {
+        let others = |name: &str| name != user && self.is_admin(name);
+        self.is_admin(user) && !self.users.keys().any(|name| others(name))
     }
 
     /// May make a topic of this name.
@@ -256,7 +356,7 @@ mod tests {
         ];
         let roles =
             [("reader", r#"{"topics":[{"name":"*","access":"r"},{"name":"in","access":"wc"}]}"#)];
-        Accounts::from_stored(users.into_iter(), roles.into_iter()).unwrap()
+        Accounts::from_stored(users.into_iter(), roles.into_iter(), std::iter::empty()).unwrap()
     }
 
     #[test]
@@ -290,13 +390,46 @@ mod tests {
 
     #[test]
     fn accounts_come_back_from_the_store_as_they_were() {
-        let accounts = Accounts::stock();
+        let mut accounts = Accounts::stock();
+        accounts.put_token(&token("ci", "admin"), token_hash("secret"), 7).unwrap();
         let stored: Vec<_> = accounts.stored().collect();
         let table = |name| {
             let rows = stored.iter().filter(move |(table, _, _)| *table == name);
             rows.map(|(_, key, json)| (key.as_str(), json.as_str()))
         };
-        assert_eq!(Accounts::from_stored(table("user"), table("role")), Ok(accounts));
+        assert_eq!(
+            Accounts::from_stored(table("user"), table("role"), table("token")),
+            Ok(accounts)
+        );
+    }
+
+    fn token(name: &str, user: &str) -> NewToken {
+        NewToken {
+            name: name.into(),
+            user: user.into(),
+            rights: "r".into(),
+            topics: Vec::new(),
+            expires_at_ms: Some(1000),
+        }
+    }
+
+    #[test]
+    fn a_token_is_good_until_it_expires_or_it_or_its_user_goes() {
+        let mut accounts = accounts();
+        let stored = accounts.put_token(&token("ci", "ann"), token_hash("secret"), 7).unwrap();
+        assert!(!stored.contains("secret"), "{stored}");
+        let good = |accounts: &Accounts, now| accounts.token(&token_hash("secret"), now).is_some();
+        assert!(good(&accounts, 999) && !good(&accounts, 1000));
+        assert!(accounts.token(&token_hash("other"), 8).is_none());
+        let again = accounts.put_token(&token("ci", "ann"), token_hash("x"), 7);
+        assert_eq!(again, Err(AccountError::TokenExists("ci".into())));
+        let nobody = accounts.put_token(&token("cd", "gone"), token_hash("x"), 7);
+        assert_eq!(nobody, Err(AccountError::NoSuchUser("gone".into())));
+        let mut without = accounts.clone();
+        assert!(without.remove_token("ci") && !without.remove_token("ci"));
+        assert!(!good(&without, 8));
+        assert!(accounts.remove_user("ann") && !good(&accounts, 8));
+        assert!(accounts.tokens().next().is_none());
     }
 
     #[test]

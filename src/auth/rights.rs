@@ -1,6 +1,6 @@
 //! What may be done on a topic, as a set.
 
-use std::ops::BitOr;
+use std::ops::{BitAnd, BitOr};
 
 /// A set of rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl Rights {
     /// Everything.
     pub const ALL: Rights = Rights(31);
 
-    /// Of octoque's letters r, w, n, c; others mean nothing.
+    /// Of octoque's letters r, w, n, c, and m for [`Rights::MANAGE`]; others mean nothing.
     pub fn from_letters(letters: &str) -> Rights {
         letters.chars().fold(Rights::NONE, |rights, letter| {
             rights
@@ -31,6 +31,7 @@ impl Rights {
                     'w' => Rights::WRITE,
                     'c' => Rights::CLEAR,
                     'n' => Rights::CREATE,
+                    'm' => Rights::MANAGE,
                     _ => Rights::NONE,
                 }
         })
@@ -58,5 +59,13 @@ impl BitOr for Rights {
 
     fn bitor(self, other: Rights) -> Rights {
         Rights(self.0 | other.0)
+    }
+}
+
+impl BitAnd for Rights {
+    type Output = Rights;
+
+    fn bitand(self, other: Rights) -> Rights {
+        Rights(self.0 & other.0)
     }
 }

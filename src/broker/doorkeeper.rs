@@ -1,6 +1,10 @@
 //! Who may come in: checks passwords off the arbiters, a bounded number at a time, and keeps the
 //! accounts in the store.
 
+mod changes;
+
+pub use changes::Change;
+
 use super::BrokerError;
 use crate::auth::{Account, AccountError, Accounts, HashError, Verified};
 use crate::auth::{hash_password, is_hash, verify_password};
@@ -137,6 +141,7 @@ fn refusal(error: AccountError) -> BrokerError {
         AccountError::NoSuchRole(_) => Refusal::OutOfBounds("role").into(),
         AccountError::TooManyTopics => Refusal::OutOfBounds("topics").into(),
         AccountError::Malformed(_) => BrokerError::Store(error.to_string()),
+        other => BrokerError::Account(other),
     }
 }
 
@@ -211,9 +216,13 @@ impl Doorkeeper {
 }
 
 async fn remember(journal: &Journal, record: Record) -> Result<(), BrokerError> {
+    remember_all(journal, vec![record]).await
+}
+
+async fn remember_all(journal: &Journal, records: Vec<Record>) -> Result<(), BrokerError> {
     let (done, told) = oneshot::channel();
     let done = Box::new(move |result: Result<(), JournalError>| drop(done.send(result)));
-    let submission = Submission { records: vec![record], level: Level::Sync, done: Some(done) };
+    let submission = Submission { records, level: Level::Sync, done: Some(done) };
     journal.submit(submission).map_err(|(error, _)| BrokerError::from(error))?;
     told.await.unwrap_or(Err(JournalError::Closed)).map_err(BrokerError::from)
 }

@@ -1,5 +1,6 @@
 //! Every way a request can be refused. Doors match on it; none adds its own rules.
 
+use crate::auth::AccountError;
 use crate::engine::EngineError;
 use crate::journal::JournalError;
 use crate::queue::{Refusal, TopicName};
@@ -44,6 +45,9 @@ pub enum BrokerError {
     /// A rule of the queue.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Of users and tokens.
+    #[error(transparent)]
+    Account(#[from] AccountError),
     /// Messages in memory are at `limits.memory_bytes`.
     #[error("the broker's memory for messages is full")]
     MemoryFull,

@@ -1,9 +1,12 @@
 //! The door of the broker: everything a dialect can ask for, with the caller's rights checked.
 
 mod accounts;
+mod backups;
 mod queues;
 mod searching;
+mod tokens;
 
+pub use backups::Backup;
 pub use searching::{Found, Search};
 
 use super::doorkeeper::{Doorkeeper, Login};
@@ -11,7 +14,7 @@ use super::messages::*;
 use super::redrives::Redrives;
 use super::registry::{Begin, Registry};
 use super::{BrokerError, Limits, PushFormat, SlowPolicy, Subscription, clock};
-use crate::auth::{Accounts, Rights};
+use crate::auth::{Accounts, Rights, Token};
 use crate::engine::{Engine, local::MemoryBudget};
 use crate::journal::{Figures, Journal};
 use crate::queue::*;
@@ -25,7 +28,7 @@ use std::{
     },
     task::{Context, Poll},
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 /// Doors whose connections are counted.
 const DOORS: [&str; 7] = ["otq", "http", "websocket", "okq", "dsmq", "fastqueue", "blockqueue"];
@@ -57,6 +60,8 @@ struct Inner {
     journal: Journal,
     memory: Arc<MemoryBudget>,
     directory: Arc<AtomicU64>,
+    /// One copy of the store is made at a time.
+    backups: Arc<Semaphore>,
     since: Timestamp,
     started: AtomicBool,
     stopping: AtomicBool,
@@ -73,6 +78,8 @@ pub struct Broker(Arc<Inner>);
 pub struct Caller {
     /// `None`: no credentials were needed; everything is allowed.
     user: Option<Arc<str>>,
+    /// It came with this token, which leaves only some of its rights.
+    token: Option<Arc<Token>>,
     accounts: watch::Receiver<Arc<Accounts>>,
 }
 
@@ -83,23 +90,38 @@ impl Caller {
     }
 
     fn rights(&self, topic: &TopicDefinition) -> Rights {
-        match &self.user {
+        let name = topic.name.as_bytes();
+        let rights = match &self.user {
             None => Rights::ALL,
-            Some(user) => {
-                self.accounts.borrow().rights(user, topic.name.as_bytes(), topic.owner.as_deref())
-            }
+            Some(user) => self.accounts.borrow().rights(user, name, topic.owner.as_deref()),
+        };
+        match &self.token {
+            None => rights,
+            Some(token) => token.limit(name, rights),
         }
     }
 
     fn may_create(&self, name: &TopicName) -> bool {
-        self.user
+        let may = self
+            .user
             .as_ref()
-            .is_none_or(|user| self.accounts.borrow().may_create(user, name.as_bytes()))
+            .is_none_or(|user| self.accounts.borrow().may_create(user, name.as_bytes()));
+        let create = Rights::CREATE;
+        may && self
+            .token
+            .as_ref()
+            .is_none_or(|token| token.limit(name.as_bytes(), create) == create)
+    }
+
+    /// Came with nothing that leaves only some of its user's rights.
+    fn is_whole(&self) -> bool {
+        self.token.as_ref().is_none_or(|token| token.is_whole())
     }
 
     /// May see every topic and manage users.
     pub fn is_admin(&self) -> bool {
-        self.user.as_ref().is_none_or(|user| self.accounts.borrow().is_admin(user))
+        self.is_whole()
+            && self.user.as_ref().is_none_or(|user| self.accounts.borrow().is_admin(user))
     }
 }
 
@@ -222,6 +244,7 @@ impl Broker {
             journal,
             memory,
             directory,
+            backups: Arc::new(Semaphore::new(1)),
             since: clock::now(),
             started: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -254,7 +277,7 @@ impl Broker {
 
     /// A caller without credentials, for doors that decided that none are needed.
     pub fn anonymous(&self) -> Caller {
-        Caller { user: None, accounts: self.0.accounts.clone() }
+        Caller { user: None, token: None, accounts: self.0.accounts.clone() }
     }
 
     /// Checks a password.
@@ -263,7 +286,7 @@ impl Broker {
     pub async fn login(&self, user: &str, password: &str) -> Result<Caller, BrokerError> {
         let login = Login { user: user.to_owned(), password: password.to_owned() };
         let user = self.0.doorkeeper.send(login).await.unwrap_or(Err(BrokerError::Stopping))?;
-        Ok(Caller { user: Some(user), accounts: self.0.accounts.clone() })
+        Ok(Caller { user: Some(user), token: None, accounts: self.0.accounts.clone() })
     }
 
     /// The topic of that name.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 /// Arguments of `octoq conform`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example: octoq conform --door okq --addr 127.0.0.1:4777 --additions")]
 pub struct ConformArgs {
     /// Whose dialogues
     #[arg(long)]

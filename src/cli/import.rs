@@ -34,6 +34,7 @@ pub struct ImportArgs {
 #[derive(Debug, clap::Subcommand)]
 enum From {
     /// okq: the lists and hashes in its Redis
+    #[command(after_help = "Example: octoq import okq --url redis://127.0.0.1:6379/0 --dry-run")]
     Okq {
         /// redis://[user:password@]host:port/db or redis+unix:///path?db=0
         #[arg(long, env = "OCTOQ_IMPORT_URL")]
@@ -43,12 +44,16 @@ enum From {
         name: Option<String>,
     },
     /// fastqueue: its tables in PostgreSQL
+    #[command(
+        after_help = "Example: octoq import fastqueue --database-url postgresql://fastqueue:secret@127.0.0.1/fastqueue"
+    )]
     Fastqueue {
         /// postgresql://user:password@host:port/database, as in FASTQUEUE_DATABASE_URL
         #[arg(long, env = "FASTQUEUE_DATABASE_URL", hide_env_values = true)]
         database_url: String,
     },
     /// blockqueue from v0.0.4 on: its tables in SQLite or PostgreSQL
+    #[command(after_help = "Example: octoq import blockqueue --file blockqueue.db")]
     Blockqueue {
         /// The SQLite file, `sqlite.db_name` of its configuration
         #[arg(long, env = "OCTOQ_IMPORT_FILE", required_unless_present = "database_url")]
@@ -61,6 +66,7 @@ enum From {
         topics_only: bool,
     },
     /// octoque: the files of `--mode disk`, or the topics of a running server
+    #[command(after_help = "Example: octoq import octoque --folder /srv/octoque --pubsub news")]
     Octoque {
         /// Working directory of a server in `--mode disk`
         #[arg(long, env = "OCTOQ_IMPORT_FOLDER", required_unless_present = "addr")]
@@ -84,6 +90,9 @@ enum From {
         password: String,
     },
     /// dsmq: what is put while this command runs
+    #[command(
+        after_help = "Example: octoq import dsmq --addr 127.0.0.1:30008 --topic greetings --for 10s"
+    )]
     Dsmq {
         /// A running server
         #[arg(

@@ -1,14 +1,51 @@
 //! The commands of the binary. Exit codes: 0 ok, 1 error, 2 usage, 3 empty or timeout, 4 not
 //! allowed, 5 not reachable.
+//!
+//! `command` has the words. Those that speak with a running broker do so over its native door:
+//! `remote` is what they have in common, `client` asks, `failure` says what went wrong, `show` and
+//! `message` print. One file per command or group.
 
-pub mod check;
-pub mod conform;
-pub mod import;
+mod answer;
+mod backup;
+mod check;
+mod client;
+mod command;
+mod completion;
+mod conform;
+mod context;
+mod dead;
+mod definitions;
+mod explain;
+mod failure;
+mod filter;
+mod get;
+mod health;
+mod import;
+mod message;
+mod name;
 mod okq;
+mod peek;
+mod policy;
 mod prompt;
-pub mod repl;
-pub mod serve;
-pub mod user;
+mod put;
+mod queue;
+mod remote;
+mod repl;
+mod serve;
+mod settings;
+mod show;
+mod span;
+mod stat;
+mod tail;
+mod template;
+mod token;
+mod top;
+mod topic;
+mod user;
+mod view;
+mod watch;
+
+pub use command::main;
 
 use crate::config::Config;
 use std::path::PathBuf;

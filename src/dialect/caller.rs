@@ -28,7 +28,7 @@ pub enum Turned {
     #[error("the Origin is not this broker's and not in `http.origins`")]
     ForeignOrigin,
     /// Credentials of another form.
-    #[error("the Authorization header is not of the form `Basic <base64>`")]
+    #[error("the Authorization header is neither `Basic <base64>` nor `Bearer <token>`")]
     Malformed,
     /// No credentials, from somebody who needs them.
     #[error("not authenticated: {0}")]
@@ -70,6 +70,8 @@ pub enum Claim {
     Nobody(Caller),
     /// A user with a password, to be checked.
     User(String, String),
+    /// A bearer token, likewise.
+    Token(String),
 }
 
 impl Gate {
@@ -85,8 +87,8 @@ impl Gate {
             return Err(Turned::Starting);
         }
         self.check_origin(request)?;
-        match basic_credentials(request)? {
-            Some((user, password)) => Ok(Claim::User(user, password)),
+        match credentials(request)? {
+            Some(claim) => Ok(claim),
             None => match self.is_stranger(request) {
                 None => Ok(Claim::Nobody(self.broker.anonymous())),
                 Some(stranger) => Err(Turned::Stranger(stranger)),
@@ -98,6 +100,7 @@ impl Gate {
     pub async fn caller(&self, claim: Claim) -> Result<Caller, Turned> {
         match claim {
             Claim::Nobody(caller) => Ok(caller),
+            Claim::Token(token) => Ok(self.broker.login_with_token(&token)?),
             Claim::User(user, password) => Ok(self.broker.login(&user, &password).await?),
         }
     }
@@ -144,10 +147,13 @@ fn header_text(request: &HttpRequest, name: header::HeaderName) -> Option<&str> 
     request.headers().get(name)?.to_str().ok()
 }
 
-fn basic_credentials(request: &HttpRequest) -> Result<Option<(String, String)>, Turned> {
+fn credentials(request: &HttpRequest) -> Result<Option<Claim>, Turned> {
     let Some(value) = request.headers().get(header::AUTHORIZATION) else { return Ok(None) };
     let text = value.to_str().map_err(|_| Turned::Malformed)?;
     let (scheme, coded) = text.split_once(' ').ok_or(Turned::Malformed)?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Ok(Some(Claim::Token(coded.trim().to_owned())));
+    }
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(Turned::Malformed);
     }
@@ -156,7 +162,7 @@ fn basic_credentials(request: &HttpRequest) -> Result<Option<(String, String)>, 
         .map_err(|_| Turned::Malformed)?;
     let pair = String::from_utf8(bytes).map_err(|_| Turned::Malformed)?;
     let (user, password) = pair.split_once(':').ok_or(Turned::Malformed)?;
-    Ok(Some((user.to_owned(), password.to_owned())))
+    Ok(Some(Claim::User(user.to_owned(), password.to_owned())))
 }
 
 fn host_is_an_address(host: Option<&str>) -> bool {

@@ -9,6 +9,7 @@
 //! Nothing here knows actors, topics' rules or clients.
 
 mod apply;
+mod backup;
 mod catalog;
 pub mod check;
 mod early;
@@ -29,6 +30,7 @@ mod writer;
 mod tests;
 
 use crate::queue::{Level, QueueDefinition, Record, Restored, Timestamp, TopicDefinition};
+pub use backup::{Copied, Restoring};
 use bytes::Bytes;
 pub use reader::Fetched;
 use reader::{Fetch, Question};

@@ -109,7 +109,7 @@ pub(super) fn open(settings: &JournalSettings, boot: &str) -> Result<Opened, Jou
 }
 
 /// The names of new files must survive a power cut too.
-fn sync_folder(at: &Path) {
+pub(super) fn sync_folder(at: &Path) {
     for folder in [Some(at), at.parent()].into_iter().flatten() {
         if let Err(error) = fs::File::open(folder).and_then(|folder| folder.sync_all()) {
             log::debug!("sync of the folder {}: {error}", folder.display());

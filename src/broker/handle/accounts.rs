@@ -17,7 +17,8 @@ impl Broker {
         role: Option<String>,
         topics: Option<Vec<String>>,
     ) -> Result<(), BrokerError> {
-        let own_password = caller.user() == Some(user) && role.is_none() && topics.is_none();
+        let own = caller.is_whole() && caller.user() == Some(user);
+        let own_password = own && role.is_none() && topics.is_none();
         if !caller.is_admin() && !own_password {
             return Err(BrokerError::NotAllowed("users"));
         }

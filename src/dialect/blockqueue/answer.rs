@@ -127,6 +127,7 @@ impl From<BrokerError> for Refused {
                 Refusal::OutOfBounds(_) => 400,
             },
             BrokerError::Unauthenticated => 401,
+            BrokerError::Account(_) => 400,
             BrokerError::NotAllowed(_) => 403,
             BrokerError::TooLarge { .. } => 413,
             BrokerError::TooManyTopics { .. } | BrokerError::TooMany { .. } => 429,

@@ -115,6 +115,7 @@ impl From<BrokerError> for Answer {
             BrokerError::TopicExists(_) => return Answer::detail(422, "This topic already exists"),
             BrokerError::Unauthenticated => return Answer::unauthenticated("Not authenticated"),
             BrokerError::NotAllowed(_) => 403,
+            BrokerError::Account(_) => 422,
             BrokerError::TooLarge { .. } => 413,
             BrokerError::TooManyTopics { .. } | BrokerError::TooMany { .. } => 429,
             BrokerError::MemoryFull | BrokerError::DiskFull => 507,

@@ -4,6 +4,7 @@
 
 mod acks;
 mod asking;
+mod backup;
 mod body;
 mod caller;
 mod cursor;
@@ -25,6 +26,7 @@ mod receive;
 mod redrive;
 mod sieves;
 mod stats;
+mod tokens;
 mod topics;
 mod users;
 mod view;
@@ -96,7 +98,19 @@ fn routes(config: &mut web::ServiceConfig) {
                 .route(web::get().to(topics::list))
                 .route(web::post().to(topics::create)),
         )
-        .service(resource("/users/{user}", "PUT").route(web::put().to(users::put)))
+        .service(
+            resource("/users/{user}", "PUT, DELETE")
+                .route(web::put().to(users::put))
+                .route(web::delete().to(tokens::remove_user)),
+        )
+        .service(resource("/users", "GET").route(web::get().to(tokens::users)))
+        .service(resource("/tokens/{token}", "DELETE").route(web::delete().to(tokens::remove)))
+        .service(
+            resource("/tokens", "GET, POST")
+                .route(web::get().to(tokens::list))
+                .route(web::post().to(tokens::make)),
+        )
+        .service(post("/backup").route(web::post().to(backup::backup)))
         .service(resource("/stats", "GET").route(web::get().to(stats::broker)))
         .service(
             resource("/definitions", "GET, POST")

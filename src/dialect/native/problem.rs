@@ -1,5 +1,6 @@
 //! Refusals as `application/problem+json` (RFC 9457), each with one stable code.
 
+use crate::auth::AccountError;
 use crate::broker::BrokerError;
 use crate::dialect::caller::CHALLENGE;
 use crate::queue::Refusal;
@@ -105,6 +106,14 @@ impl From<BrokerError> for Problem {
             BrokerError::Unavailable => (503, "topic_unavailable", "The topic is being rebuilt"),
             BrokerError::TopicFailed => (500, "topic_failed", "The topic is out of service"),
             BrokerError::Stopping => (503, "stopping", "The broker is stopping"),
+            BrokerError::Account(error) => match error {
+                AccountError::NoSuchUser(_) => (404, "user_not_found", "No such user"),
+                AccountError::NoSuchToken(_) => (404, "token_not_found", "No such token"),
+                AccountError::TokenExists(_) => (409, "token_exists", "The token exists"),
+                AccountError::LastAdmin => (409, "last_admin", "The last administrator stays"),
+                AccountError::TooManyTokens => (429, "too_many_tokens", "No more tokens"),
+                _ => (400, "out_of_bounds", "A value is out of bounds"),
+            },
             BrokerError::Refused(refusal) => match refusal {
                 Refusal::Full { .. } => (429, "full", "The topic or queue is full"),
                 Refusal::Paused => (409, "paused", "Publishing is paused"),

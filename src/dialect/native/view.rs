@@ -139,6 +139,8 @@ pub struct QueueView<'a> {
     #[serde(flatten)]
     counts: CountsView,
     consumers: u64,
+    /// Since the broker started.
+    totals: TotalsView,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<&'a QueuePolicy>,
 }
@@ -153,6 +155,7 @@ impl<'a> QueueView<'a> {
             name: shown(name.as_bytes()),
             counts: (&figures.counts).into(),
             consumers: figures.consumers,
+            totals: (&figures.totals).into(),
             policy: (kind == Kind::Broker).then_some(policy),
         }
     }
@@ -169,7 +172,6 @@ pub struct WholeQueueView<'a> {
     waiting: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     oldest_ready_at_ms: Option<i64>,
-    totals: TotalsView,
     waits: WaitsView,
 }
 
@@ -186,12 +188,12 @@ impl<'a> WholeQueueView<'a> {
                 name: shown(definition.name.as_bytes()),
                 counts: (&figures.counts).into(),
                 consumers: figures.consumers,
+                totals: (&figures.totals).into(),
                 policy: Some(&definition.policy),
             },
             created_at_ms: definition.created_at.0,
             waiting: figures.waiting,
             oldest_ready_at_ms: figures.counts.oldest_ready.map(|at| at.0),
-            totals: (&figures.totals).into(),
             waits: (&figures.waits).into(),
         }
     }

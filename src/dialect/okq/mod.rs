@@ -108,6 +108,7 @@ fn refusal(error: &BrokerError) -> Cow<'static, str> {
         | BrokerError::TooLarge { .. }
         | BrokerError::TooMany { .. }
         | BrokerError::Refused(_)
+        | BrokerError::Account(_)
         | BrokerError::MemoryFull
         | BrokerError::DiskFull
         | BrokerError::Busy

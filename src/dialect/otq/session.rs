@@ -174,6 +174,7 @@ fn reason(error: &BrokerError) -> Cow<'static, str> {
             | Refusal::OutOfBounds(_) => refusal.to_string().into(),
         },
         BrokerError::TooLarge { .. }
+        | BrokerError::Account(_)
         | BrokerError::TooMany { .. }
         | BrokerError::MemoryFull
         | BrokerError::DiskFull

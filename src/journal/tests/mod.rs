@@ -1,5 +1,6 @@
 //! What the store promises, tried on real files.
 
+mod backup;
 mod basics;
 mod crash;
 mod damage;

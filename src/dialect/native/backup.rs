@@ -1,0 +1,62 @@
+//! `POST /v1/backup`: the store as one file.
+
+use super::Native;
+use super::caller::Who;
+use super::problem::Problem;
+use super::query::Query;
+use actix_web::{
+    HttpRequest, HttpResponse,
+    body::SizedStream,
+    http::header::{CONTENT_DISPOSITION, CONTENT_TYPE},
+    web,
+};
+use bytes::Bytes;
+use futures_util::stream;
+use serde::Serialize;
+use std::{fs::File, io::Read as _};
+
+/// Bytes read at a time.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// `POST /v1/backup`: for administrators. 200 and everything committed at one moment, as the file that
+/// `octoq restore` takes. With `?keep=NAME` it stays in the folder `backups` of the store: 201 and where.
+pub async fn backup(
+    request: HttpRequest,
+    who: Who,
+    native: web::Data<Native>,
+) -> Result<HttpResponse, Problem> {
+    let mut query = Query::of(&request)?;
+    let keep = query.text("keep")?;
+    query.done()?;
+    let backup = native.broker.backup(&who.0, keep).await?;
+    if let Some(path) = backup.path {
+        #[derive(Serialize)]
+        struct Kept {
+            path: String,
+            bytes: u64,
+            commit: u64,
+        }
+        let path = path.display().to_string();
+        let (bytes, commit) = (backup.copied.bytes, backup.copied.commit);
+        return Ok(HttpResponse::Created().json(Kept { path, bytes, commit }));
+    }
+    let body = SizedStream::new(backup.copied.bytes, pieces(backup.file));
+    Ok(HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "application/vnd.sqlite3"))
+        .insert_header((CONTENT_DISPOSITION, "attachment; filename=\"octoq.backup\""))
+        .body(body))
+}
+
+/// A file piece by piece: each is read on a thread of its own when the one before has been sent.
+fn pieces(file: File) -> impl stream::Stream<Item = Result<Bytes, actix_web::Error>> {
+    stream::try_unfold(file, |file| async move {
+        let read = web::block(move || {
+            let mut piece = vec![0; PIECE_BYTES];
+            let count = (&file).read(&mut piece)?;
+            piece.truncate(count);
+            Ok::<_, std::io::Error>((piece, file))
+        });
+        let (piece, file) = read.await??;
+        Ok((!piece.is_empty()).then(|| (Bytes::from(piece), file)))
+    })
+}
