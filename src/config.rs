@@ -107,6 +107,8 @@ pub struct HttpConfig {
     pub wait_max_s: u64,
     /// Foreign web origins that browsers may come from; the door's own is always allowed.
     pub origins: Vec<String>,
+    /// Topics with figures of their own at `/metrics`; all others are summed up.
+    pub metrics_topics_max: usize,
 }
 
 impl Default for HttpConfig {
@@ -120,6 +122,7 @@ impl Default for HttpConfig {
             request_bytes_max: 16 << 20,
             wait_max_s: 60,
             origins: Vec::new(),
+            metrics_topics_max: 1000,
         }
     }
 }

@@ -23,6 +23,7 @@ mod row;
 mod salvage;
 mod schema;
 mod sweep;
+mod timing;
 mod wal;
 mod writer;
 
@@ -32,6 +33,7 @@ mod tests;
 use crate::queue::{Level, QueueDefinition, Record, Restored, Timestamp, TopicDefinition};
 pub use backup::{Copied, Restoring};
 use bytes::Bytes;
+use nix::sys::statvfs::statvfs;
 pub use reader::Fetched;
 use reader::{Fetch, Question};
 pub use salvage::Survey;
@@ -48,6 +50,8 @@ use std::{
     thread::{self, JoinHandle},
     time::Duration,
 };
+pub use timing::CommitTimes;
+use timing::Timing;
 use writer::{Command, store_error};
 
 /// Most questions for bodies that wait for the reader.
@@ -188,6 +192,12 @@ pub struct Figures {
     pub waiting: u64,
     /// Bytes of the database and its log on disk.
     pub disk_bytes: u64,
+    /// Bytes of message bodies written since the start.
+    pub body_bytes: u64,
+    /// How long commits took.
+    pub commit_times: CommitTimes,
+    /// Bytes that the disk of the store still has.
+    pub disk_free_bytes: u64,
     /// Damaged rows that were moved aside, ever.
     pub quarantined: u64,
     /// The disk is full: publishes are refused.
@@ -202,6 +212,8 @@ pub(crate) struct Shared {
     commits: AtomicU64,
     syncs: AtomicU64,
     records: AtomicU64,
+    body_bytes: AtomicU64,
+    timing: Timing,
     waiting: AtomicU64,
     quarantined: AtomicU64,
 }
@@ -258,6 +270,8 @@ impl Journal {
             commits: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
             records: AtomicU64::new(0),
+            body_bytes: AtomicU64::new(0),
+            timing: Timing::default(),
             waiting: AtomicU64::new(0),
             quarantined: AtomicU64::new(opened.quarantined),
         });
@@ -422,6 +436,10 @@ impl Journal {
             records: shared.records.load(Relaxed),
             waiting: shared.waiting.load(Relaxed),
             disk_bytes: bytes(folder::database(at)) + bytes(folder::log(at)),
+            body_bytes: shared.body_bytes.load(Relaxed),
+            commit_times: shared.timing.times(),
+            disk_free_bytes: statvfs(at.as_path())
+                .map_or(0, |disk| disk.blocks_available().saturating_mul(disk.fragment_size())),
             quarantined: shared.quarantined.load(Relaxed),
             full: shared.full.load(Acquire),
         }

@@ -300,6 +300,7 @@ impl Writer<'_> {
 
     /// One transaction, all or nothing.
     fn try_commit(&mut self, batch: &[Submission]) -> Result<(), Failed> {
+        let began = Instant::now();
         let sync =
             batch.is_empty() || batch.iter().any(|submission| submission.level == Level::Sync);
         let store = |error: rusqlite::Error| match store_error(&error) {
@@ -340,6 +341,9 @@ impl Writer<'_> {
         self.shared.syncs.fetch_add(u64::from(sync), Relaxed);
         let records: usize = batch.iter().map(|submission| submission.records.len()).sum();
         self.shared.records.fetch_add(records as u64, Relaxed);
+        let bytes: usize = records_of(batch).map(weight).sum();
+        self.shared.body_bytes.fetch_add(bytes as u64, Relaxed);
+        self.shared.timing.add(began.elapsed());
         Ok(())
     }
 

@@ -74,6 +74,12 @@ impl Histogram {
         self.max_ms
     }
 
+    /// How many were shorter than this; exact for powers of two.
+    pub fn below_ms(&self, ms: u64) -> u64 {
+        let counts = self.counts.iter().flat_map(|counts| counts.iter());
+        counts.take(bucket(ms)).map(|count| u64::from(*count)).sum()
+    }
+
     /// A duration that `per_mille` of 1000 do not exceed; zero when nothing was added.
     pub fn percentile_ms(&self, per_mille: u64) -> u64 {
         let Some(counts) = &self.counts else { return 0 };
@@ -109,6 +115,17 @@ mod tests {
             assert!(upper >= ms && upper <= ms + ms / 4, "{ms} in a bucket up to {upper}");
         }
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn shorter_ones_are_counted_at_powers_of_two() {
+        let mut histogram = Histogram::default();
+        assert_eq!(histogram.below_ms(1024), 0);
+        [0, 0, 1, 3, 4, 1023, 1024, 1 << 30].into_iter().for_each(|ms| histogram.add(ms));
+        let table = [(0, 0), (1, 2), (2, 3), (4, 4), (8, 5), (1024, 6), (2048, 7), (1 << 31, 8)];
+        for (ms, below) in table {
+            assert_eq!(histogram.below_ms(ms), below, "{ms}");
+        }
     }
 
     #[test]

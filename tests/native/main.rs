@@ -9,6 +9,7 @@ mod access;
 mod changing;
 mod definitions;
 mod deliveries;
+mod exposition;
 mod forms;
 mod health;
 mod limits;
