@@ -15,3 +15,4 @@ pub mod okq;
 pub mod otq;
 pub mod path;
 pub mod socket;
+pub mod trace;

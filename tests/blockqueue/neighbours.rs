@@ -121,3 +121,28 @@ async fn everything_survives_a_restart() {
         .expect(200);
     assert_eq!(messages(&read(&broker, "t", "short").await), ["read"]);
 }
+
+#[actix_web::test]
+async fn a_trace_is_kept_with_its_message_and_handed_out() {
+    let broker = TestBroker::start().await;
+    create(&broker, "t", &["s"]).await;
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let door = broker.door("blockqueue");
+    let sent = async |path: &str, body: &str| {
+        http(door, "POST", path, &[("traceparent", trace)], body.as_bytes()).await.expect(200)
+    };
+    let got = async || ask(&broker, "GET", "/topics/t/subscribers/s?timeout=0s", "").await;
+    sent("/topics/t/messages", r#"{"message":"one"}"#).await;
+    let answer = got().await;
+    assert_eq!(answer.expect(200)["data"][0]["message"], "one");
+    let line = format!("traceparent: {trace}");
+    assert!(answer.head.lines().any(|found| found == line), "{}", answer.head);
+    // Several have it as their attribute only.
+    sent("/topics/t/messages/batch", r#"[{"message":"two"},{"message":"three"}]"#).await;
+    let answer = broker.http("POST", "/v1/topics/t/queues/s/receive?max=1", "").await.expect(200);
+    assert_eq!(answer["messages"][0]["attributes"], json!({"traceparent": trace}));
+    publish(&broker, "t", "four").await;
+    let answer = got().await;
+    assert_eq!(answer.expect(200)["data"].as_array().unwrap().len(), 2);
+    assert!(!answer.head.contains("traceparent"), "{}", answer.head);
+}

@@ -122,3 +122,36 @@ async fn the_door_is_found_below_a_path_of_the_native_port() {
     at("GET", "/topics", "").await.expect_problem(404, "not_found");
     at("GET", "/v1/topics/t", "").await.expect(200);
 }
+
+#[actix_web::test]
+async fn a_trace_is_kept_with_its_message_and_handed_out() {
+    let broker = TestBroker::start().await;
+    topic(&broker, "t").await;
+    queue(&broker, "q", json!({"topic_id": "t"})).await;
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let sent = async |trace: &str, body: Value| {
+        let headers = [("content-type", "application/json"), ("traceparent", trace)];
+        let body = body.to_string();
+        let door = broker.door("fastqueue");
+        http(door, "POST", "/topics/t/messages", &headers, body.as_bytes()).await.expect(201)
+    };
+    let got = async |limit: u32| {
+        let path = format!("/queues/q/messages?limit={limit}");
+        send(&broker, "GET", &path, &Value::Null).await
+    };
+    let has =
+        |answer: &Answer| answer.head.lines().any(|line| line == format!("traceparent: {trace}"));
+    let made = sent(trace, json!({"data": {}, "attributes": {"a": "b"}})).await;
+    let attributes = json!({"traceparent": trace, "a": "b"});
+    assert_eq!(made["data"][0]["attributes"], attributes);
+    let answer = got(1).await;
+    assert!(has(&answer), "{}", answer.head);
+    assert_eq!(answer.expect(200)["data"][0]["attributes"], attributes);
+    // What is no trace is none; two messages have no header in common.
+    let made = sent("00-nonsense", json!({"data": {}})).await;
+    assert_eq!(made["data"][0]["attributes"], Value::Null);
+    sent(trace, json!({"data": {}})).await;
+    let answer = got(2).await;
+    assert!(!answer.head.contains("traceparent"), "{}", answer.head);
+    assert_eq!(answer.expect(200)["data"][1]["attributes"], json!({"traceparent": trace}));
+}

@@ -7,7 +7,9 @@ use super::time::rfc3339;
 use super::{Blockqueue, duration, path, request};
 use crate::broker::{BrokerError, Named, Op, Reply, TopicHandle, clock};
 use crate::dialect::long_poll::{self, Polled};
+use crate::dialect::trace::{self, TRACEPARENT, Trace};
 use crate::queue::*;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpRequest, web};
 use serde::Serialize;
 use std::{borrow::Cow, time::Duration};
@@ -24,7 +26,7 @@ pub async fn publish(
     body: Body,
 ) -> Answer {
     let topic = door.topic(&who.0, &path::topic(&request)?).await?;
-    let message = request::publish(&body)?.message(clock::now())?;
+    let message = request::publish(&body)?.message(clock::now(), Trace::of(request.headers()))?;
     publish_all(&topic, vec![message]).await
 }
 
@@ -38,7 +40,9 @@ pub async fn publish_many(
 ) -> Answer {
     let topic = door.topic(&who.0, &path::topic(&request)?).await?;
     let now = clock::now();
-    let messages = request::publishes(&body)?.into_iter().map(|publish| publish.message(now));
+    let trace = Trace::of(request.headers());
+    let publishes = request::publishes(&body)?.into_iter();
+    let messages = publishes.map(|publish| publish.message(now, trace));
     publish_all(&topic, messages.collect::<Result<_, _>>()?).await
 }
 
@@ -98,7 +102,15 @@ pub async fn read(request: HttpRequest, who: Who, door: web::Data<Blockqueue>) -
     match replies.next() {
         Some(Reply::Delivered(deliveries)) => {
             let messages = deliveries.iter().map(|delivery| MessageView::from(&delivery.message));
-            Ok(data(&messages.collect::<Vec<_>>()))
+            let mut answer = data(&messages.collect::<Vec<_>>());
+            // A header is of one message only.
+            if let [one] = deliveries.as_slice()
+                && let Some(trace) = trace::of_attributes(one.message.attributes())
+                && let Ok(value) = HeaderValue::try_from(trace)
+            {
+                answer.headers_mut().insert(HeaderName::from_static(TRACEPARENT), value);
+            }
+            Ok(answer)
         }
         Some(Reply::Failed(
             BrokerError::TopicNotFound(_) | BrokerError::Refused(Refusal::QueueNotFound),

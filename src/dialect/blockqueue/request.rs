@@ -3,6 +3,7 @@
 use super::answer::Refused;
 use super::duration;
 use super::gojson::{Reader, first_value};
+use crate::dialect::trace::Trace;
 use crate::queue::*;
 use bytes::Bytes;
 use std::{borrow::Cow, sync::Arc, time::Duration};
@@ -181,24 +182,26 @@ fn check_name(what: &str, name: &str) -> Result<(), Refused> {
 }
 
 impl Publish<'_> {
-    /// Into the broker's terms.
+    /// Into the broker's terms, with the trace of the request.
     ///
     /// Errors: a delay that is no duration, or longer than ten years.
-    pub fn message(self, now: Timestamp) -> Result<NewMessage, Refused> {
+    pub fn message(self, now: Timestamp, trace: Option<Trace<'_>>) -> Result<NewMessage, Refused> {
         let body = Bytes::from(self.message.into_owned());
         let delay = match self.delay.as_str() {
             "" => 0,
             delay => duration::parse(delay).map_err(Refused::malformed)?,
         };
         let delay = Duration::from_nanos(u64::try_from(delay).unwrap_or(0));
-        if delay.is_zero() {
+        let attributes = trace.map(|trace| trace.added_to(None));
+        if delay.is_zero() && attributes.is_none() {
             return Ok(NewMessage::plain(body));
         }
         if delay > Duration::from_millis(policy::DURATION_MS_MAX) {
             return Err(Refused::malformed("delay: longer than ten years"));
         }
-        let extra = Extra { deliver_at: Some(now.after(delay)), ..Extra::default() };
-        Ok(NewMessage { body: body.into(), extra: Some(Arc::new(extra)) })
+        let deliver_at = (!delay.is_zero()).then(|| now.after(delay));
+        let extra = Extra { deliver_at, attributes, ..Extra::default() };
+        Ok(NewMessage::new(body, extra))
     }
 }
 
@@ -331,7 +334,7 @@ mod tests {
     #[test]
     fn a_delay_makes_a_message_visible_later() {
         let now = Timestamp(1000);
-        let read = |body: &'static str| publish(body.as_bytes()).unwrap().message(now);
+        let read = |body: &'static str| publish(body.as_bytes()).unwrap().message(now, None);
         for none in
             [r#"{"message":"m"}"#, r#"{"delay":""}"#, r#"{"delay":"0s"}"#, r#"{"delay":"-1h"}"#]
         {

@@ -8,7 +8,9 @@ use super::schema::{CreateMessage, query_integer};
 use super::{Asked, Replied, unexpected, view};
 use crate::broker::{BrokerError, Named, Op, Reply};
 use crate::dialect::path::query_value;
+use crate::dialect::trace::{self, TRACEPARENT, Trace};
 use crate::queue::*;
+use actix_web::http::header::HeaderName;
 use std::{sync::Arc, time::Duration};
 
 /// Messages of a consume that says nothing.
@@ -18,7 +20,10 @@ const LIMIT: u64 = 10;
 pub async fn publish(asked: &Asked<'_>, new: CreateMessage) -> Replied {
     let CreateMessage { data, attributes } = new;
     let body = bytes::Bytes::from(data);
-    let attributes: Option<Arc<str>> = attributes.map(Arc::from);
+    let mut attributes: Option<Arc<str>> = attributes.map(Arc::from);
+    if let Some(trace) = Trace::of(asked.request.headers()) {
+        attributes = Some(trace.added_to(attributes));
+    }
     let extra = attributes
         .clone()
         .map(|attributes| Arc::new(Extra { attributes: Some(attributes), ..Extra::default() }));
@@ -77,7 +82,16 @@ pub async fn consume(asked: &Asked<'_>) -> Replied {
     let body = view::list(&deliveries, |out, delivery| {
         view::delivered(out, &id, definition.number, delivery, nesting_max);
     });
-    Ok(Answer::json(200, body))
+    let answer = Answer::json(200, body);
+    // A header is of one message only.
+    let trace = match deliveries.as_slice() {
+        [one] => trace::of_attributes(one.message.attributes()),
+        _ => None,
+    };
+    Ok(match trace {
+        Some(trace) => answer.with(HeaderName::from_static(TRACEPARENT), trace),
+        None => answer,
+    })
 }
 
 fn refused(fault: Fault) -> Answer {
