@@ -6,6 +6,7 @@
 //! no actor, socket, file or clock. `tests/tidy.rs` checks it.
 
 pub mod auth;
+pub mod bench;
 pub mod broker;
 pub mod cli;
 pub mod config;

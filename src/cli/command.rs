@@ -76,6 +76,8 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// Verify a store that no broker uses, and say what can be saved
     Check(check::CheckArgs),
+    /// Load a broker through one of its doors, and tell rates and latencies
+    Bench(bench::BenchArgs),
     /// Copy topics, queues and messages out of okq, fastqueue, blockqueue, octoque or dsmq
     Import(import::ImportArgs),
 
@@ -160,6 +162,7 @@ pub fn main() -> ExitCode {
         Some(Command::Context(arguments)) => context::run(arguments),
         Some(Command::Config(arguments)) => settings::run(arguments),
         Some(Command::Check(arguments)) => check::run(arguments),
+        Some(Command::Bench(arguments)) => bench::run(arguments),
         Some(Command::Import(arguments)) => import::run(arguments),
         Some(Command::Repl(arguments)) => repl::run(arguments),
         Some(Command::Otq(arguments)) => repl::run_once(arguments),

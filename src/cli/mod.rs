@@ -7,6 +7,7 @@
 
 mod answer;
 mod backup;
+mod bench;
 mod check;
 mod client;
 mod command;

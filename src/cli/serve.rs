@@ -80,7 +80,7 @@ pub fn run(arguments: ServeArgs) -> ExitCode {
 
 /// Lets the process have as many open files as it may: every connection is one, and one over HTTP
 /// is two (see `dialect::long_poll`), while the usual limit is only a thousand.
-fn raise_file_limit() {
+pub(super) fn raise_file_limit() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
     if let Err(error) = raised {

@@ -6,7 +6,7 @@ use super::gojson::{Reader, first_value};
 use crate::dialect::trace::Trace;
 use crate::queue::*;
 use bytes::Bytes;
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
 /// A subscriber as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
