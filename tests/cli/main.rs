@@ -24,62 +24,62 @@ use std::{
 use tempfile::TempDir;
 
 /// A broker in a process of its own, and the binary as its client.
-pub struct Cli {
-    pub broker: Process,
-    pub folder: TempDir,
+struct Cli {
+    broker: Process,
+    folder: TempDir,
 }
 
 impl Cli {
-    pub fn start() -> Cli {
+    fn start() -> Cli {
         Cli::start_with(&[])
     }
 
-    pub fn start_with(settings: &[&str]) -> Cli {
+    fn start_with(settings: &[&str]) -> Cli {
         let folder = tempfile::tempdir().unwrap();
         Cli { broker: Process::start(folder.path(), settings), folder }
     }
 
     /// The binary with these arguments, to be run against the broker.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    fn command(&self, arguments: &[&str]) -> Command {
         command(&self.folder, self.broker.http, arguments)
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Ended {
+    fn run(&self, arguments: &[&str]) -> Ended {
         self.run_with(arguments, "")
     }
 
     /// With something on its standard input.
-    pub fn run_with(&self, arguments: &[&str], input: &str) -> Ended {
+    fn run_with(&self, arguments: &[&str], input: &str) -> Ended {
         run(&mut self.command(arguments), input)
     }
 
     /// Its output, when it did what it should.
     #[track_caller]
-    pub fn good(&self, arguments: &[&str]) -> String {
+    fn good(&self, arguments: &[&str]) -> String {
         good(self.run(arguments))
     }
 
     #[track_caller]
-    pub fn good_with(&self, arguments: &[&str], input: &str) -> String {
+    fn good_with(&self, arguments: &[&str], input: &str) -> String {
         good(self.run_with(arguments, input))
     }
 
     /// The one JSON value it prints.
     #[track_caller]
-    pub fn json(&self, arguments: &[&str]) -> Value {
+    fn json(&self, arguments: &[&str]) -> Value {
         let out = self.good(&[arguments, &["--json"]].concat());
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
     }
 
     /// It fails with this exit code and says this.
     #[track_caller]
-    pub fn bad(&self, arguments: &[&str], code: i32, says: &str) {
+    fn bad(&self, arguments: &[&str], code: i32, says: &str) {
         bad(&self.run(arguments), code, says);
     }
 }
 
 /// The binary, with a home of its own, for a broker.
-pub fn command(home: &TempDir, http: SocketAddr, arguments: &[&str]) -> Command {
+fn command(home: &TempDir, http: SocketAddr, arguments: &[&str]) -> Command {
     let mut command = process::octoq(home.path());
     for name in ["OCTOQ_USER", "OCTOQ_PASSWORD", "OCTOQ_TOKEN", "OCTOQ_CONTEXT", "OCTOQ_JSON"] {
         command.env_remove(name);
@@ -92,20 +92,20 @@ pub fn command(home: &TempDir, http: SocketAddr, arguments: &[&str]) -> Command 
 }
 
 #[track_caller]
-pub fn good(ended: Ended) -> String {
+fn good(ended: Ended) -> String {
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     ended.out
 }
 
 #[track_caller]
-pub fn bad(ended: &Ended, code: i32, says: &str) {
+fn bad(ended: &Ended, code: i32, says: &str) {
     assert_eq!(ended.status.code(), Some(code), "{ended:?}");
     assert!(ended.err.contains(says), "`{says}` is not in {ended:?}");
 }
 
 /// Waits until something holds, which must come.
 #[track_caller]
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + process::PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "never: {what}");
