@@ -105,6 +105,8 @@ pub struct HttpConfig {
     pub request_bytes_max: usize,
     /// Longest long poll.
     pub wait_max_s: u64,
+    /// How often an event stream that has nothing to tell gets a comment.
+    pub events_heartbeat_s: u64,
     /// Foreign web origins that browsers may come from; the door's own is always allowed.
     pub origins: Vec<String>,
     /// Topics with figures of their own at `/metrics`; all others are summed up.
@@ -121,18 +123,33 @@ impl Default for HttpConfig {
             keep_alive_s: 75,
             request_bytes_max: 16 << 20,
             wait_max_s: 60,
+            events_heartbeat_s: 15,
             origins: Vec::new(),
             metrics_topics_max: 1000,
         }
     }
 }
 
-/// `[ws]`: WebSocket subscribers of the native door.
+/// `[ws]`: the native door's WebSockets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WsConfig {
-    /// Longest frame a client may send.
+    /// Longest frame a client of `/v1/topics/{topic}/ws` may send.
     pub frame_bytes_max: usize,
+    /// Longest message a client of `/v1/ws` may send, and bytes of unanswered requests of one socket.
+    pub message_bytes_max: usize,
+    /// Requests of one socket that may be unanswered before it is not read on.
+    pub requests_max: usize,
+    /// Subscriptions of one socket.
+    pub subscriptions_max: usize,
+    /// Deliveries of one subscription that may be unacked.
+    pub prefetch_max: usize,
+    /// Requests of one socket that may wait for a reply.
+    pub calls_max: usize,
+    /// Longest wait for a reply.
+    pub reply_wait_max_s: u64,
+    /// Bytes of answers and deliveries of one socket that may be unsent before nothing more is read or asked for.
+    pub out_bytes_max: usize,
     /// How often a silent client is pinged.
     pub ping_s: u64,
     /// A client that has not been heard of for this long is dropped.
@@ -141,7 +158,18 @@ pub struct WsConfig {
 
 impl Default for WsConfig {
     fn default() -> Self {
-        WsConfig { frame_bytes_max: 64 << 10, ping_s: 15, timeout_s: 60 }
+        WsConfig {
+            frame_bytes_max: 64 << 10,
+            message_bytes_max: 8 << 20,
+            requests_max: 256,
+            subscriptions_max: 1000,
+            prefetch_max: 10_000,
+            calls_max: 1000,
+            reply_wait_max_s: 300,
+            out_bytes_max: 1 << 20,
+            ping_s: 15,
+            timeout_s: 60,
+        }
     }
 }
 
@@ -625,7 +653,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let positive: [(&'static str, u64); 33] = [
+        let positive: [(&'static str, u64); 40] = [
             ("store.queue_max", self.store.queue_max as u64),
             ("store.commit_records_max", self.store.commit_records_max as u64),
             ("store.commit_bytes_max", self.store.commit_bytes_max as u64),
@@ -634,7 +662,14 @@ impl Config {
             ("http.request_bytes_max", self.http.request_bytes_max as u64),
             ("http.body_timeout_ms", self.http.body_timeout_ms),
             ("ws.frame_bytes_max", self.ws.frame_bytes_max as u64),
+            ("ws.message_bytes_max", self.ws.message_bytes_max as u64),
+            ("ws.requests_max", self.ws.requests_max as u64),
+            ("ws.subscriptions_max", self.ws.subscriptions_max as u64),
+            ("ws.prefetch_max", self.ws.prefetch_max as u64),
+            ("ws.calls_max", self.ws.calls_max as u64),
+            ("ws.reply_wait_max_s", self.ws.reply_wait_max_s),
             ("ws.ping_s", self.ws.ping_s),
+            ("http.events_heartbeat_s", self.http.events_heartbeat_s),
             ("otq.connections_max", self.otq.connections_max as u64),
             ("otq.command_bytes_max", self.otq.command_bytes_max as u64),
             ("otq.keep_alive_s", self.otq.keep_alive_s),

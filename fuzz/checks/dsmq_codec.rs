@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use octoq::dialect::dsmq::objects::Objects;
 use octoq::dialect::dsmq::opening::open;
 use octoq::dialect::dsmq::request::parse;
-use octoq::dialect::dsmq::websocket::{Frames, Incoming};
+use octoq::dialect::websocket::{Frames, Incoming};
 
 const BYTES_MAX: usize = 256;
 /// Beginnings that are looked at as the opening of a connection, each anew.

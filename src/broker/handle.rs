@@ -13,12 +13,13 @@ use super::doorkeeper::{Doorkeeper, Login};
 use super::messages::*;
 use super::redrives::Redrives;
 use super::registry::{Begin, Registry};
-use super::{BrokerError, Limits, PushFormat, SlowPolicy, Subscription, clock};
+use super::replies::{Deliver, Inbox, Open, Replied, Replies, ReplyAddress, ReplyRefused};
+use super::{BrokerError, Limits, Look, SlowPolicy, Subscription, clock};
 use crate::auth::{Accounts, Rights, Token};
 use crate::engine::{Engine, local::MemoryBudget};
 use crate::journal::{Figures, Journal};
 use crate::queue::*;
-use actix::Addr;
+use actix::{Actor as _, Addr};
 use actix_rt::ArbiterHandle;
 use std::{
     pin::Pin,
@@ -31,7 +32,8 @@ use std::{
 use tokio::sync::{Semaphore, oneshot, watch};
 
 /// Doors whose connections are counted.
-const DOORS: [&str; 7] = ["otq", "http", "websocket", "okq", "dsmq", "fastqueue", "blockqueue"];
+const DOORS: [&str; 8] =
+    ["otq", "http", "websocket", "events", "okq", "dsmq", "fastqueue", "blockqueue"];
 
 fn place_of(door: &'static str) -> usize {
     DOORS.iter().position(|known| *known == door).unwrap_or(0)
@@ -64,7 +66,8 @@ struct Inner {
     backups: Arc<Semaphore>,
     since: Timestamp,
     started: AtomicBool,
-    stopping: AtomicBool,
+    stopping: watch::Sender<bool>,
+    replies: Addr<Replies>,
     connections: [AtomicU64; DOORS.len()],
     unreported: [AtomicU64; DOORS.len()],
 }
@@ -247,7 +250,8 @@ impl Broker {
             backups: Arc::new(Semaphore::new(1)),
             since: clock::now(),
             started: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
+            replies: Replies::default().start(),
             connections: std::array::from_fn(|_| AtomicU64::new(0)),
             unreported: std::array::from_fn(|_| AtomicU64::new(0)),
         }))
@@ -462,7 +466,7 @@ impl Broker {
     /// The process now.
     pub fn state(&self) -> BrokerState {
         BrokerState {
-            stopping: self.0.stopping.load(Relaxed),
+            stopping: self.is_stopping(),
             disk_full: self.0.journal.is_full(),
             memory_bytes: self.0.memory.resident(),
             memory_limit_bytes: self.0.memory.limit(),
@@ -476,14 +480,39 @@ impl Broker {
 
     /// Takes no new topics, ends waiting receivers and subscribers, flushes every topic.
     pub async fn stop(&self) {
-        self.0.stopping.store(true, Relaxed);
+        self.0.stopping.send_replace(true);
         // A registry that is gone has nothing to stop.
         let _ = self.ask(StopAll).await;
     }
 
     /// A stop has begun.
     pub fn is_stopping(&self) -> bool {
-        self.0.stopping.load(Relaxed)
+        *self.0.stopping.borrow()
+    }
+
+    /// Returns when a stop has begun.
+    pub async fn stop_begun(&self) {
+        // It is in the broker itself, which outlives the wait.
+        let _ = self.0.stopping.subscribe().wait_for(|stopping| *stopping).await;
+    }
+
+    /// An address for replies, with room for so many that are not read yet.
+    ///
+    /// Errors: `Stopping`.
+    pub async fn inbox(&self, capacity: usize) -> Result<Inbox, BrokerError> {
+        self.0.replies.send(Open(capacity)).await.map_err(|_| BrokerError::Stopping)
+    }
+
+    /// Sends a reply to where a request wants it. Whoever knows the address may.
+    ///
+    /// Errors: `Gone`, `Full`, `TooLarge`.
+    pub async fn reply(&self, to: ReplyAddress, reply: Replied) -> Result<(), ReplyRefused> {
+        let (size, limit) = (reply.body.len(), self.0.limits.body_bytes_max);
+        if size > limit {
+            return Err(BrokerError::TooLarge { size, limit }.into());
+        }
+        let answer = self.0.replies.send(Deliver(to, reply)).await;
+        answer.unwrap_or(Err(BrokerError::Stopping.into()))
     }
 }
 
@@ -522,6 +551,11 @@ impl TopicHandle {
     /// False once the topic was deleted: ask for the name again.
     pub fn is_current(&self) -> bool {
         !self.entry.gone.load(Relaxed)
+    }
+
+    /// Both are the same running topic, whoever uses it.
+    pub fn is_same(&self, other: &TopicHandle) -> bool {
+        self.entry.addr == other.entry.addr
     }
 
     /// The same topic with another caller's rights.
@@ -620,11 +654,11 @@ impl TopicHandle {
     pub async fn subscribe(
         &self,
         position: Option<Position>,
-        format: PushFormat,
+        look: impl Into<Look>,
         slow: SlowPolicy,
     ) -> Result<Subscription, BrokerError> {
         self.need(Rights::READ)?;
-        let subscribe = Subscribe { position, format, slow };
+        let subscribe = Subscribe { position, look: look.into(), slow };
         self.entry.addr.send(subscribe).await.unwrap_or(Err(BrokerError::Unavailable))
     }
 

@@ -4,7 +4,7 @@
 //! with a [`Reply`] in the place of each [`Op`], in the same allocation.
 
 use super::rates::Rates;
-use super::{BrokerError, PushFormat, SlowPolicy, Subscription};
+use super::{BrokerError, Look, SlowPolicy, Subscription};
 use crate::engine::QueueFigures;
 use crate::queue::*;
 use actix::{Addr, Message as ActixMessage, WeakAddr};
@@ -356,7 +356,7 @@ pub struct Subscribe {
     /// The last message it saw; `None`: it takes the backlog.
     pub position: Option<Position>,
     /// How its pushes look.
-    pub format: PushFormat,
+    pub look: Look,
     /// What happens when it cannot follow.
     pub slow: SlowPolicy,
 }

@@ -14,6 +14,7 @@ mod panic_test;
 mod rates;
 pub mod redrives;
 pub mod registry;
+pub mod replies;
 pub mod subscribers;
 pub mod topic;
 pub mod waiters;
@@ -24,7 +25,8 @@ pub use handle::{Asked, Broker, BrokerState, Caller, ConnectionGuard, Consumer, 
 pub use handle::{Found, Search, TopicHandle};
 pub use messages::*;
 pub use rates::Rates;
-pub use subscribers::{PushFormat, SlowPolicy, Subscription};
+pub use replies::{Inbox, Replied, ReplyAddress, ReplyRefused};
+pub use subscribers::{Look, PushFormat, SlowPolicy, Subscription};
 
 /// The bounds of the broker, from `[limits]`; see config/octoq.toml for what each is for.
 #[derive(Debug, Clone, PartialEq, Eq)]

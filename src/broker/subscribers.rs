@@ -5,7 +5,7 @@
 //! everything, then it goes on from its own position in the history.
 
 use super::messages::{Drained, Unsubscribe, WeakTopic};
-use crate::queue::{Gap, Message, ReadBatch, Timestamp, TopicName};
+use crate::queue::{Gap, Message, Position, ReadBatch, Timestamp, TopicName};
 use bytes::{Bytes, BytesMut};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -25,6 +25,8 @@ pub struct PushSource {
     pub topic: TopicName,
     /// Its epoch.
     pub epoch: u32,
+    /// What the subscriber wants its pushes to be marked with.
+    pub label: Option<Arc<str>>,
 }
 
 /// How pushes look to one family of clients.
@@ -41,6 +43,21 @@ pub struct PushFormat {
 impl fmt::Debug for PushFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
+    }
+}
+
+/// How pushes look to one subscriber.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// The same for its family of clients.
+    pub format: PushFormat,
+    /// What its own are marked with, where the format has a place for it.
+    pub label: Option<Arc<str>>,
+}
+
+impl From<PushFormat> for Look {
+    fn from(format: PushFormat) -> Self {
+        Look { format, label: None }
     }
 }
 
@@ -86,6 +103,8 @@ pub struct Subscription {
     pub epoch: u32,
     /// The first sequence number it gets, backlog apart.
     pub next: u64,
+    /// The first sequence number it gets, backlog included.
+    pub first: u64,
 }
 
 impl Subscription {
@@ -106,6 +125,19 @@ impl Subscription {
     /// A chunk that is there already.
     pub fn try_chunk(&mut self) -> Option<Bytes> {
         self.chunks.try_recv().ok()
+    }
+
+    /// Where a subscriber is that said where it was, and has heard nothing yet: what it would say when
+    /// it came back now. In front of a gap that it is still to be told.
+    pub fn position(&self, said: Option<Position>) -> Position {
+        let seq = match said {
+            None => self.first.saturating_sub(1),
+            Some(Position { epoch, seq }) if epoch == self.epoch => {
+                seq.min(self.next.saturating_sub(1))
+            }
+            Some(_) => 0,
+        };
+        Position { epoch: self.epoch, seq }
     }
 
     /// Why it ended.
@@ -141,6 +173,8 @@ struct Subscriber {
     chunks: mpsc::Sender<Bytes>,
     shared: Arc<Shared>,
     format: PushFormat,
+    /// Chunks are shared by those with the same format and label.
+    label: Option<Arc<str>>,
     slow: SlowPolicy,
     /// Stretches of the backlog it still gets, before `next`.
     backlog: VecDeque<(u64, u64)>,
@@ -185,6 +219,7 @@ pub struct Subscribers {
 /// One encoded stretch of history, shared by all who are at its start.
 struct Encoded {
     format: &'static str,
+    label: Option<Arc<str>>,
     from: u64,
     next: u64,
     messages: u64,
@@ -194,7 +229,20 @@ struct Encoded {
 /// Chunks made during one round of pushing.
 #[derive(Default)]
 pub struct Round {
-    encoded: Vec<Encoded>,
+    encoded: VecDeque<Encoded>,
+}
+
+/// Chunks of one round that are looked through for one to share: enough for what a subscriber's
+/// channel holds in several formats, and little beside encoding one more.
+const SHARED_MAX: usize = 256;
+
+impl Round {
+    fn keep(&mut self, encoded: Encoded) {
+        if self.encoded.len() >= SHARED_MAX {
+            self.encoded.pop_front();
+        }
+        self.encoded.push_back(encoded);
+    }
 }
 
 impl Subscribers {
@@ -231,10 +279,12 @@ impl Subscribers {
         &mut self,
         topic: WeakTopic,
         start: crate::engine::Start,
-        format: PushFormat,
+        look: Look,
         slow: SlowPolicy,
         capacity: usize,
     ) -> Subscription {
+        let Look { format, label } = look;
+        let first = start.backlog.first().map_or(start.next, |(from, _)| *from);
         let (sender, receiver) = mpsc::channel(capacity.max(1));
         let shared = Arc::new(Shared::default());
         let id = self.next_id;
@@ -245,6 +295,7 @@ impl Subscribers {
                 chunks: sender,
                 shared: shared.clone(),
                 format,
+                label,
                 slow,
                 backlog: start.backlog.into(),
                 next: start.next,
@@ -255,7 +306,8 @@ impl Subscribers {
                 lag_since: Timestamp(0),
             },
         );
-        Subscription { id, topic, chunks: receiver, shared, epoch: start.epoch, next: start.next }
+        let (epoch, next) = (start.epoch, start.next);
+        Subscription { id, topic, chunks: receiver, shared, epoch, next, first }
     }
 
     /// Forgets one.
@@ -329,6 +381,7 @@ impl Subscribers {
             encoded.from == want.from
                 && encoded.next <= want.to + 1
                 && encoded.format == subscriber.format.name
+                && encoded.label == subscriber.label
         }) else {
             return false;
         };
@@ -354,6 +407,7 @@ impl Subscribers {
     ) {
         let Some(subscriber) = self.all.get_mut(&want.id) else { return };
         subscriber.loading = false;
+        self.source.label.clone_from(&subscriber.label);
         let mut out = BytesMut::new();
         let gap = [subscriber.gap.take(), batch.gap]
             .into_iter()
@@ -389,9 +443,10 @@ impl Subscribers {
             Offer::Closed => drop(self.all.remove(&want.id)),
         }
         if gap.is_none()
-            && let Some(format) = self.all.get(&want.id).map(|subscriber| subscriber.format.name)
+            && let Some(subscriber) = self.all.get(&want.id)
         {
-            round.encoded.push(Encoded { format, from: want.from, next, messages, chunk });
+            let (format, label) = (subscriber.format.name, subscriber.label.clone());
+            round.keep(Encoded { format, label, from: want.from, next, messages, chunk });
         }
     }
 

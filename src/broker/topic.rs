@@ -140,7 +140,8 @@ impl TopicActor {
         strangers: Arc<AtomicU64>,
     ) -> Self {
         let definition = Arc::new(engine.definition().clone());
-        let source = PushSource { topic: definition.name.clone(), epoch: definition.epoch };
+        let source =
+            PushSource { topic: definition.name.clone(), epoch: definition.epoch, label: None };
         TopicActor {
             definition,
             phase: Phase::Running(engine),
@@ -988,7 +989,7 @@ impl Handler<Subscribe> for TopicActor {
                 topic.subscribers.joining -= 1;
                 let (weak, capacity) = (ctx.address().downgrade(), topic.limits.subscriber_chunks);
                 let subscription =
-                    topic.subscribers.add(weak, start?, request.format, request.slow, capacity);
+                    topic.subscribers.add(weak, start?, request.look, request.slow, capacity);
                 topic.end_turn(ctx);
                 Ok(subscription)
             },

@@ -21,7 +21,7 @@ mod failure;
 mod filter;
 mod get;
 mod health;
-mod import;
+pub mod import;
 mod message;
 mod name;
 mod okq;

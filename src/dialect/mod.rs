@@ -16,3 +16,5 @@ pub mod otq;
 pub mod path;
 pub mod socket;
 pub mod trace;
+pub mod ui;
+pub mod websocket;

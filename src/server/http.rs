@@ -37,8 +37,10 @@ pub struct HttpDoor {
 pub fn native(listener: Option<TcpListener>, broker: &Broker, config: &Config) -> HttpDoor {
     let (broker, gate) = (broker.clone(), Gate::new(broker, config));
     let (http, ws) = (Arc::new(config.http.clone()), Arc::new(config.ws.clone()));
+    let sockets: Arc<native::socket::Figures> = Arc::default();
     let scope = move |path: &str| {
-        let native = native::Native::new(broker.clone(), gate.clone(), http.clone(), ws.clone());
+        let (broker, gate, http, ws) = (broker.clone(), gate.clone(), http.clone(), ws.clone());
+        let native = native::Native::new(broker, gate, http, ws, sockets.clone());
         native::scope(path, native)
     };
     HttpDoor { name: "http", listener, mount: String::new(), scope: Arc::new(scope) }

@@ -14,7 +14,6 @@ mod round;
 mod session;
 mod socket;
 pub mod topics;
-pub mod websocket;
 
 use crate::broker::Broker;
 use crate::config::{Anonymous, DsmqConfig};

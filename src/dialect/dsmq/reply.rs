@@ -1,7 +1,7 @@
 //! What a client is told: `{"message": ...}`, byte for byte as Python writes it. Pure.
 
 use super::objects::{self, Framing};
-use super::websocket::{self, Opcode};
+use crate::dialect::websocket::{self, Opcode};
 use crate::queue::Message;
 use std::io::Write;
 

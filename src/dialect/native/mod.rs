@@ -9,6 +9,8 @@ mod body;
 mod caller;
 mod cursor;
 mod definitions;
+mod events;
+mod frame;
 mod headers;
 mod health;
 mod importing;
@@ -24,7 +26,9 @@ mod query;
 mod queues;
 mod receive;
 mod redrive;
+mod replies;
 mod sieves;
+pub mod socket;
 mod stats;
 mod tokens;
 mod topics;
@@ -37,6 +41,7 @@ pub use problem::Problem;
 use super::body::BodyTimeout;
 use super::caller::Gate;
 use super::handles::Handles;
+use super::ui;
 use crate::broker::{Broker, BrokerError, Caller, TopicHandle};
 use crate::config::{HttpConfig, WsConfig};
 use crate::queue::TopicName;
@@ -53,13 +58,21 @@ pub struct Native {
     pub http: Arc<HttpConfig>,
     /// `[ws]`
     pub ws: Arc<WsConfig>,
+    /// What happened on sockets, of all workers.
+    pub sockets: Arc<socket::Figures>,
     handles: Handles,
 }
 
 impl Native {
     /// For one worker.
-    pub fn new(broker: Broker, gate: Gate, http: Arc<HttpConfig>, ws: Arc<WsConfig>) -> Self {
-        Native { broker, gate, http, ws, handles: Handles::default() }
+    pub fn new(
+        broker: Broker,
+        gate: Gate,
+        http: Arc<HttpConfig>,
+        ws: Arc<WsConfig>,
+        sockets: Arc<socket::Figures>,
+    ) -> Self {
+        Native { broker, gate, http, ws, sockets, handles: Handles::default() }
     }
 
     /// The topic of that name, for this caller. Asks the registry only for names not met before.
@@ -89,6 +102,12 @@ fn routes(config: &mut web::ServiceConfig) {
                 .route(web::get().to(topics::show))
                 .route(web::patch().to(topics::change))
                 .route(web::delete().to(topics::delete)),
+        )
+        .service(resource("/ws", "GET").route(web::get().to(socket::open)))
+        .service(resource("/topics/{topic}/events", "GET").route(web::get().to(events::subscribe)))
+        .service(
+            resource("/replies/{address}/{correlation}", "POST")
+                .route(web::post().to(replies::reply)),
         )
         .service(post("/topics/{topic}/pause").route(web::post().to(topics::pause)))
         .service(post("/topics/{topic}/resume").route(web::post().to(topics::resume)))
@@ -120,6 +139,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .default_service(web::to(not_found));
     config
         .service(v1)
+        .configure(ui::routes)
         .service(resource("/livez", "GET").route(web::get().to(health::live)))
         .service(resource("/readyz", "GET").route(web::get().to(health::ready)))
         .service(resource("/metrics", "GET").route(web::get().to(metrics::metrics)))

@@ -1,7 +1,7 @@
 //! Refusals as `application/problem+json` (RFC 9457), each with one stable code.
 
 use crate::auth::AccountError;
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, ReplyRefused};
 use crate::dialect::caller::CHALLENGE;
 use crate::queue::Refusal;
 use actix_web::{HttpResponse, HttpResponseBuilder, http::StatusCode};
@@ -82,6 +82,17 @@ impl actix_web::ResponseError for Problem {
 
     fn error_response(&self) -> HttpResponse {
         self.response()
+    }
+}
+
+impl From<ReplyRefused> for Problem {
+    fn from(refused: ReplyRefused) -> Self {
+        let detail = refused.to_string();
+        match refused {
+            ReplyRefused::Gone => Problem::new(404, "reply_gone", "Nobody waits there", detail),
+            ReplyRefused::Full => Problem::new(429, "too_many", "Too many at once", detail),
+            ReplyRefused::Broker(error) => error.into(),
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 pub const NDJSON: &str = "application/x-ndjson";
 
 /// One message to publish. Exactly one of `body`, `json` and `base64` is given.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishBody<'a> {
     /// The body as text.
@@ -189,16 +189,30 @@ impl Said {
 }
 
 /// What the publisher calls it.
-fn own_id(message: &NewMessage) -> Option<String> {
+pub fn own_id(message: &NewMessage) -> Option<String> {
     message.own_id().map(|id| String::from_utf8_lossy(id).into_owned())
 }
 
 impl PublishBody<'_> {
     /// Into the broker's terms.
-    fn message(self, now: Timestamp, trace: Option<&Trace>) -> Result<NewMessage, Problem> {
-        let body = body_bytes(self.body, self.json, self.base64)?.ok_or_else(|| {
+    pub fn message(mut self, now: Timestamp, trace: Option<&Trace>) -> Result<NewMessage, Problem> {
+        let body = body_bytes(self.body.take(), self.json.take(), self.base64.take())?;
+        let body = body.ok_or_else(|| {
             Problem::invalid("exactly one of `body`, `json` and `base64` must be given")
         })?;
+        self.with_body(body, now, trace)
+    }
+
+    /// The same for a message whose body stands elsewhere.
+    pub fn with_body(
+        self,
+        body: Bytes,
+        now: Timestamp,
+        trace: Option<&Trace>,
+    ) -> Result<NewMessage, Problem> {
+        if self.body.is_some() || self.json.is_some() || self.base64.is_some() {
+            return Err(Problem::invalid("the body is given twice"));
+        }
         let attributes = self.attributes.map(attributes_text).transpose()?;
         let attributes = match trace {
             None => attributes,

@@ -5,11 +5,11 @@
 //! own stream and nothing else. The actor reads what the client sends, answers pings and watches
 //! the clock. This module is the only one that knows actix-web-actors.
 
-use super::Native;
 use super::caller::Who;
 use super::message_view::BodyView;
 use super::names::topic_name;
 use super::problem::Problem;
+use super::{Native, frame};
 use crate::broker::subscribers::{Ended, PushSource};
 use crate::broker::{PushFormat, SlowPolicy, Subscription};
 use crate::queue::{Gap, Message, Position};
@@ -17,7 +17,7 @@ use actix::{Actor, ActorContext, AsyncContext, Context, StreamHandler};
 use actix_http::ws::{CloseCode, CloseReason, Codec, Frame, Message as WsMessage, ProtocolError};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -80,7 +80,7 @@ pub async fn subscribe(
     let subscription = handle.subscribe(position, FORMAT, slow).await?;
 
     let mut hello = BytesMut::new();
-    text_frame(
+    frame::text(
         &mut hello,
         &Notice::Subscribed {
             topic: &String::from_utf8_lossy(handle.name().as_bytes()),
@@ -169,41 +169,12 @@ const FORMAT: PushFormat = PushFormat {
             body: BodyView::of(message.body()),
             attributes: message.attributes().and_then(|text| serde_json::from_str(text).ok()),
         };
-        text_frame(out, &frame);
+        frame::text(out, &frame);
     },
     gap: |source: &PushSource, gap: &Gap, out: &mut BytesMut| {
-        text_frame(out, &Notice::Gap { epoch: source.epoch, from: gap.from, to: gap.to });
+        frame::text(out, &Notice::Gap { epoch: source.epoch, from: gap.from, to: gap.to });
     },
 };
-
-/// Appends one unmasked text frame: the length is written when the text is there.
-fn text_frame<T: Serialize>(out: &mut BytesMut, value: &T) {
-    // Room for the longest head a frame of this size may need, filled in or moved up afterwards.
-    let start = out.len();
-    out.put_bytes(0, 4);
-    if serde_json::to_writer((&mut *out).writer(), value).is_err() {
-        out.truncate(start);
-        return;
-    }
-    let length = out.len() - start - 4;
-    let fin_text = 0x81;
-    if let Ok(short) = u16::try_from(length) {
-        if short < 126 {
-            let text = out.split_off(start + 4);
-            out.truncate(start);
-            out.put_slice(&[fin_text, short as u8]);
-            out.put_slice(&text);
-        } else if let Some(head) = out.get_mut(start..start + 4) {
-            head.copy_from_slice(&[fin_text, 126, (short >> 8) as u8, short as u8]);
-        }
-    } else {
-        let text = out.split_off(start + 4);
-        out.truncate(start);
-        out.put_slice(&[fin_text, 127]);
-        out.put_u64(length as u64);
-        out.put_slice(&text);
-    }
-}
 
 /// The body of the answer: the client's side of the socket.
 struct Pushes {
@@ -338,7 +309,7 @@ impl StreamHandler<Result<Frame, ProtocolError>> for WsSession {
             Ok(Frame::Text(_) | Frame::Binary(_) | Frame::Continuation(_)) => {
                 let mut out = BytesMut::new();
                 let detail = "this socket only pushes; publish with POST";
-                text_frame(&mut out, &Notice::Error { code: "push_only", detail });
+                frame::text(&mut out, &Notice::Error { code: "push_only", detail });
                 let _ = self.control.try_send(out.freeze());
             }
             Err(ProtocolError::Overflow) => self.end(CloseCode::Size, "frame too long", ctx),
@@ -351,25 +322,5 @@ impl StreamHandler<Result<Frame, ProtocolError>> for WsSession {
 
     fn finished(&mut self, ctx: &mut Context<Self>) {
         ctx.stop();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_of_every_length_class_decode_to_their_text() {
-        for length in [0, 1, 123, 124, 125, 126, 65_533, 65_534, 70_000] {
-            let text = "x".repeat(length);
-            let mut out = BytesMut::from(&b"before"[..]);
-            text_frame(&mut out, &text);
-            let mut frame = out.split_off(6);
-            assert_eq!(&out[..], b"before");
-            let decoded = Codec::new().client_mode().max_size(1 << 20).decode(&mut frame).unwrap();
-            let Some(Frame::Text(bytes)) = decoded else { panic!("{decoded:?}") };
-            assert_eq!(bytes, format!("\"{text}\""));
-            assert!(frame.is_empty());
-        }
     }
 }

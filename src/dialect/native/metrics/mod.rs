@@ -8,6 +8,7 @@ use self::text::{Text, seconds};
 use super::Native;
 use super::caller::Who;
 use super::problem::Problem;
+use super::socket;
 use crate::broker::{BrokerState, TopicFigures, clock};
 use crate::queue::{Timestamp, stats::Histogram};
 use actix_web::{HttpResponse, web};
@@ -16,7 +17,14 @@ use actix_web::{HttpResponse, web};
 pub async fn metrics(who: Who, native: web::Data<Native>) -> Result<HttpResponse, Problem> {
     let (figures, _) = native.broker.list_topics(&who.0, None, usize::MAX).await?;
     let named_max = native.http.metrics_topics_max;
-    let text = render(&native.broker.state(), &figures, named_max, clock::now());
+    let mut text = render(&native.broker.state(), &figures, named_max, clock::now());
+    for socket::Family { name, help, series } in native.sockets.families() {
+        text.family(name, "counter", help);
+        for (label, value) in series {
+            text.sample(name, label.as_slice(), value);
+        }
+    }
+    let text = text.finish();
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
 }
 
@@ -50,12 +58,7 @@ impl<'a> Topics<'a> {
 const TIME_BOUNDS_MS: [u64; 13] =
     [1, 4, 16, 64, 256, 1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24];
 
-fn render(
-    state: &BrokerState,
-    topics: &[TopicFigures],
-    named_max: usize,
-    now: Timestamp,
-) -> String {
+fn render(state: &BrokerState, topics: &[TopicFigures], named_max: usize, now: Timestamp) -> Text {
     let count = topics.len() as u64;
     let topics = &Topics::new(topics, named_max);
     let mut text = Text::with_capacity(8192 + topics.named.len() * 4096);
@@ -97,7 +100,7 @@ fn render(
         });
     }
     broker(&mut text, state, count);
-    text.finish()
+    text
 }
 
 /// What the broker has once.

@@ -1,4 +1,4 @@
-//! The dialect on WebSocket, once it is open: frames. Pure; they are parsed by actix-http's codec.
+//! WebSocket, once it is open: frames. Pure; they are parsed by actix-http's codec.
 //!
 //! How long a frame may be is checked as soon as its length is known, before its body is waited for.
 
@@ -25,6 +25,8 @@ pub mod code {
     pub const TOO_LONG: u16 = 1009;
     /// The request cannot be served.
     pub const INTERNAL: u16 = 1011;
+    /// The client cannot follow, and may try again later.
+    pub const AGAIN: u16 = 1013;
 }
 
 /// What a client sent.
@@ -152,10 +154,14 @@ impl Frames {
 /// Frames that a server sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opcode {
-    /// A message.
+    /// A message that is text.
     Text = 1,
+    /// A message of bytes.
+    Binary = 2,
     /// The end.
     Close = 8,
+    /// To be answered by a pong.
+    Ping = 9,
     /// The answer to a ping.
     Pong = 10,
 }
