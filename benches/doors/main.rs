@@ -8,6 +8,7 @@
 #![allow(clippy::expect_used, reason = "a bench that cannot go on says why and ends")]
 
 mod cores;
+mod fanout;
 mod http;
 mod open;
 mod otq;
@@ -29,7 +30,7 @@ fn main() {
         arguments.is_empty() || arguments.iter().any(|word| name.contains(word.as_str()))
     };
     type Bench = (&'static str, fn(&mut setup::Broker));
-    let benches: [Bench; 9] = [
+    let benches: [Bench; 12] = [
         ("login", |broker| otq::login(broker)),
         ("one", |broker| otq::one_at_a_time(broker)),
         ("sync", |broker| otq::one_sync_publish(broker)),
@@ -38,6 +39,9 @@ fn main() {
         ("http", |broker| http::publish(broker)),
         ("websocket", |broker| push::to_one_websocket(broker)),
         ("subscribers", |broker| push::to_subscribers(broker)),
+        ("sockets", |broker| fanout::to_sockets(broker)),
+        ("events", |broker| fanout::to_events(broker)),
+        ("latency", |broker| fanout::latency(broker)),
         ("open", open::serving_again),
     ];
     for (name, bench) in benches {

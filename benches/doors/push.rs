@@ -5,13 +5,14 @@ use super::{RUN, Target, reference, report};
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    sync::Arc,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
 const ROWS: u64 = 200;
 /// Messages published and not delivered yet, at most: nobody may be dropped for being slow.
-const BACKLOG: u64 = 10_000;
+pub const BACKLOG: u64 = 10_000;
 
 /// A publish of [`ROWS`] rows of 100 bytes.
 fn request() -> Vec<u8> {
@@ -161,6 +162,27 @@ fn read_sockets(mut streams: Vec<TcpStream>, counted: &AtomicU64, stopped: &Atom
             std::thread::yield_now();
         }
     }
+}
+
+/// Deliveries per second to so many subscribers, while `delivered` is counted elsewhere.
+pub fn measure(
+    broker: &Broker,
+    delivered: &Arc<AtomicU64>,
+    stop: &Arc<AtomicBool>,
+    subscribers: u64,
+) -> f64 {
+    let mut otq = broker.login();
+    let (counted, stopped) = (delivered.clone(), stop.clone());
+    let publisher = std::thread::spawn(move || {
+        publish(&mut otq, &stopped, || counted.load(Relaxed) / subscribers)
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    let (start, before) = (Instant::now(), delivered.load(Relaxed));
+    std::thread::sleep(RUN);
+    let rate = (delivered.load(Relaxed) - before) as f64 / start.elapsed().as_secs_f64();
+    stop.store(true, Relaxed);
+    publisher.join().expect("publisher");
+    rate
 }
 
 /// One publisher, 100 otq subscribers; every message is counted at every subscriber.

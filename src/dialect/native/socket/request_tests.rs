@@ -1,5 +1,4 @@
 use super::*;
-use std::str::from_utf8;
 
 const BOUNDS: Bounds = Bounds { prefetch_max: 100, reply_wait_max: Duration::from_secs(10) };
 const NOW: Timestamp = Timestamp(1000);
