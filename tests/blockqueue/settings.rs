@@ -93,7 +93,7 @@ async fn credentials_are_needed_where_they_are_asked_for() {
     http(broker.door("http"), "PUT", "/v1/users/ann", &admin, ann.as_bytes()).await;
     let wrong = [("Authorization", "Basic YWRtaW46d3Jvbmc=")];
     http(address, "GET", "/topics", &wrong, b"").await.expect(401);
-    let malformed = [("Authorization", "Bearer x")];
+    let malformed = [("Authorization", "Digest x")];
     http(address, "GET", "/topics", &malformed, b"").await.expect(400);
     let foreign = [("Origin", "https://evil.example")];
     http(address, "GET", "/topics", &foreign, b"").await.expect(403);

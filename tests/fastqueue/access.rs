@@ -35,7 +35,8 @@ async fn wrong_credentials_and_foreign_pages_are_turned_away() {
     let broker = TestBroker::start().await;
     let table = [
         (("authorization", "Basic YWRtaW46d3Jvbmc="), 401),
-        (("authorization", "Bearer x"), 400),
+        (("authorization", "Bearer x"), 401),
+        (("authorization", "Digest x"), 400),
         (("authorization", "Basic %%%"), 400),
         (("origin", "https://evil.example"), 403),
     ];

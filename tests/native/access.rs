@@ -40,7 +40,7 @@ async fn credentials_are_checked_when_they_are_given() {
     }
     let not_text = format!("Basic {}", STANDARD.encode(b"\xff:\xff"));
     let no_colon = format!("Basic {}", STANDARD.encode("admin"));
-    for malformed in ["Basic", "Basic %%%", "Bearer abc", "", &not_text, &no_colon] {
+    for malformed in ["Basic", "Basic %%%", "Digest abc", "", &not_text, &no_colon] {
         let answer = http(address, "GET", "/v1/topics", &[("Authorization", malformed)], b"").await;
         assert_eq!(answer.status, 400, "{malformed}: {}", answer.text());
         answer.expect_problem(400, "invalid_request");
