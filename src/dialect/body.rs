@@ -26,10 +26,10 @@ pub struct BodyTimeout(pub Duration);
 pub fn read(
     request: &HttpRequest,
     payload: &mut Payload,
-) -> LocalBoxFuture<'static, Result<web::Bytes, Unread>> {
+) -> impl Future<Output = Result<web::Bytes, Unread>> + use<> {
     let within = request.app_data::<BodyTimeout>().map_or(Duration::MAX, |timeout| timeout.0);
     let reading = web::Bytes::from_request(request, payload);
-    Box::pin(async move {
+    async move {
         match tokio::time::timeout(within, reading).await {
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(error)) => match error.as_error::<PayloadError>() {
@@ -38,7 +38,7 @@ pub fn read(
             },
             Err(_) => Err(Unread::TooSlow),
         }
-    })
+    }
 }
 
 /// All of a request's body, for handlers that take it; `E` says how a door refuses one.

@@ -2,7 +2,8 @@
 //! message as the attribute of that name.
 
 use actix_web::http::header::HeaderMap;
-use std::{borrow::Cow, sync::Arc};
+use serde_json::value::RawValue;
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 /// The header, and the attribute.
 pub const TRACEPARENT: &str = "traceparent";
@@ -73,12 +74,9 @@ pub fn of_attributes(attributes: Option<&str>) -> Option<String> {
 
 /// The attribute, be it of its form or not; one that is no text is the empty one.
 fn member(attributes: &str) -> Option<Cow<'_, str>> {
-    #[derive(serde::Deserialize)]
-    struct Has<'a> {
-        #[serde(borrow)]
-        traceparent: Option<&'a serde_json::value::RawValue>,
-    }
-    let raw = serde_json::from_str::<Has<'_>>(attributes).ok()?.traceparent?;
+    // As a map: one that is said twice is there as well.
+    let all: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(attributes).ok()?;
+    let raw = all.get(TRACEPARENT)?;
     Some(serde_json::from_str::<Cow<'_, str>>(raw.get()).unwrap_or_default())
 }
 
@@ -121,7 +119,15 @@ mod tests {
             assert_eq!(of_attributes(Some(&with)).as_deref(), Some(GOOD));
         }
         let own = r#"{"traceparent":"mine"}"#;
-        assert_eq!(&*trace.added_to(Some(own.into())), own);
+        let twice = r#"{"traceparent":"a","traceparent":"b"}"#;
+        for said in [own, twice] {
+            assert_eq!(&*trace.added_to(Some(said.into())), said);
+        }
+        let added = |attributes: &str| trace.added_to(Some(attributes.into()));
+        let here = format!("\"traceparent\":\"{GOOD}\"");
+        assert_eq!(*trace.added_to(None), format!("{{{here}}}"));
+        assert_eq!(*added("{ }"), format!("{{{here}}}"));
+        assert_eq!(*added(r#"{"a":1}"#), format!("{{{here},\"a\":1}}"));
         for none in [None, Some(own), Some(r#"{"x":"traceparent"}"#), Some(r#"{"traceparent":7}"#)]
         {
             assert_eq!(of_attributes(none), None);

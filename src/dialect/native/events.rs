@@ -6,11 +6,12 @@
 
 use super::Native;
 use super::caller::Who;
+use super::following::Slow;
 use super::message_view::BodyView;
 use super::names::topic_name;
 use super::problem::Problem;
 use crate::broker::subscribers::{Ended, PushSource};
-use crate::broker::{BrokerError, ConnectionGuard, PushFormat, SlowPolicy, Subscription};
+use crate::broker::{BrokerError, ConnectionGuard, PushFormat, Subscription};
 use crate::dialect::long_poll::Peer;
 use crate::queue::{Gap, Message, MessageId, Position, TopicName};
 use actix_web::http::header;
@@ -42,13 +43,6 @@ struct EventsQuery {
     slow: Option<Slow>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Slow {
-    Drop,
-    Close,
-}
-
 /// A position as the id of an event: `epoch-seq`.
 fn position(text: &str) -> Result<Position, Problem> {
     let parts = text.split_once('-').and_then(|(epoch, seq)| {
@@ -74,10 +68,7 @@ pub async fn subscribe(
         Some(Err(_)) => Some(position("")?),
         None => query.last_event_id.as_deref().map(position).transpose()?,
     };
-    let slow = match query.slow {
-        Some(Slow::Close) => SlowPolicy::Disconnect,
-        Some(Slow::Drop) | None => SlowPolicy::DropOldest,
-    };
+    let slow = query.slow.unwrap_or_default().into();
     let handle = native.topic(&who.0, &topic_name(&request)?).await?;
     let subscription = handle.subscribe(said, FORMAT, slow).await?;
 

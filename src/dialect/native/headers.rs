@@ -2,6 +2,7 @@
 
 use super::problem::Problem;
 use super::publish::Said;
+use crate::dialect::trace::{TRACEPARENT, Trace};
 use crate::queue::{Content, Delivery};
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -9,69 +10,20 @@ use actix_web::{
 };
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use std::{collections::BTreeMap, str::FromStr};
+use std::str::FromStr;
 
 /// What begins the name of every header that is octoq's own.
 const OWN: &str = "octoq-";
 /// What begins the name of a header that is an attribute.
 const ATTRIBUTE: &str = "octoq-attr-";
-/// W3C Trace Context.
-const TRACEPARENT: &str = "traceparent";
 /// The attribute that keeps the content type.
 const TYPE: &str = "content-type";
-
-/// Where a message comes from in a trace: the `traceparent` of W3C Trace Context, kept as the
-/// attribute of that name. One that is not of its form is treated as none, as the standard wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trace(String);
-
-impl Trace {
-    /// That of a request.
-    pub fn of(request: &HttpRequest) -> Option<Trace> {
-        let mut all = request.headers().get_all(TRACEPARENT);
-        let text = all.next()?.to_str().ok()?;
-        all.next().is_none().then(|| Trace::parse(text)).flatten()
-    }
-
-    /// `version-trace-parent-flags`, lower case hexadecimal.
-    pub fn parse(text: &str) -> Option<Trace> {
-        let parts: Vec<&str> = text.split('-').collect();
-        let hex = |part: &str, length: usize| {
-            part.len() == length
-                && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        };
-        let set = |part: &str| part.bytes().any(|byte| byte != b'0');
-        match parts[..] {
-            [version, trace, parent, flags, ..] if text.len() <= 256 => {
-                // Later versions may say more behind the flags.
-                let known = version != "00" || parts.len() == 4;
-                let good = hex(version, 2) && version != "ff" && hex(flags, 2) && known;
-                let named = hex(trace, 32) && set(trace) && hex(parent, 16) && set(parent);
-                (good && named).then(|| Trace(text.to_owned()))
-            }
-            _ => None,
-        }
-    }
-
-    /// Attributes (a JSON object as text) with it; one that is there stays.
-    pub fn added_to(&self, attributes: Option<&str>) -> Result<String, Problem> {
-        let own = format!("\"{TRACEPARENT}\":\"{}\"", self.0);
-        let Some(text) = attributes else { return Ok(format!("{{{own}}}")) };
-        let known: BTreeMap<String, serde::de::IgnoredAny> = serde_json::from_str(text)
-            .map_err(|error| Problem::invalid(format!("attributes: {error}")))?;
-        match (known.contains_key(TRACEPARENT), text.strip_prefix('{')) {
-            (false, Some(rest)) if !known.is_empty() => Ok(format!("{{{own},{rest}")),
-            (false, Some(_)) => Ok(format!("{{{own}}}")),
-            _ => Ok(text.to_owned()),
-        }
-    }
-}
 
 /// What the headers of a publish of bare bytes say: the rest of the message, and its attributes as
 /// the text of a JSON object.
 pub fn said(
     request: &HttpRequest,
-    trace: Option<&Trace>,
+    trace: Option<Trace<'_>>,
 ) -> Result<(Said, Option<String>), Problem> {
     let mut said = Said::default();
     let mut attributes = Map::new();
@@ -114,8 +66,8 @@ pub fn said(
     if let Some(name) = unknown {
         return Err(Problem::invalid(format!("headers: `{name}` is not known")));
     }
-    if let Some(Trace(trace)) = trace {
-        attributes.entry(TRACEPARENT).or_insert_with(|| trace.as_str().into());
+    if let Some(trace) = trace {
+        attributes.entry(TRACEPARENT).or_insert_with(|| trace.text().into());
     }
     let attributes = (!attributes.is_empty()).then(|| Value::Object(attributes).to_string());
     Ok((said, attributes))
@@ -200,42 +152,4 @@ pub fn delivered(delivery: Delivery) -> HttpResponse {
         response.insert_header(("octoq-left-out", left_out));
     }
     response.body(message.body.map(Content::into_body).unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-
-    #[test]
-    fn a_traceparent_is_taken_when_it_is_of_its_form() {
-        let long = format!("{GOOD}-{}", "a".repeat(300));
-        let table = [
-            (GOOD, true),
-            ("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more", true),
-            ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more", false),
-            ("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false),
-            ("00-00000000000000000000000000000000-b7ad6b7169203331-01", false),
-            ("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", false),
-            ("00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", false),
-            ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331", false),
-            (&long, false),
-            ("", false),
-        ];
-        for (text, good) in table {
-            assert_eq!(Trace::parse(text).is_some(), good, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_trace_goes_beside_other_attributes_and_over_none() {
-        let trace = Trace::parse(GOOD).unwrap();
-        let added = |attributes: Option<&str>| trace.added_to(attributes).unwrap();
-        let own = format!("\"traceparent\":\"{GOOD}\"");
-        assert_eq!(added(None), format!("{{{own}}}"));
-        assert_eq!(added(Some("{ }")), format!("{{{own}}}"));
-        assert_eq!(added(Some(r#"{"a":1}"#)), format!("{{{own},\"a\":1}}"));
-        assert_eq!(added(Some(r#"{"traceparent":"x"}"#)), r#"{"traceparent":"x"}"#);
-    }
 }

@@ -10,6 +10,7 @@ mod caller;
 mod cursor;
 mod definitions;
 mod events;
+mod following;
 mod frame;
 mod headers;
 mod health;

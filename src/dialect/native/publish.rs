@@ -4,12 +4,13 @@ use super::Native;
 use super::asking::{ask, unexpected};
 use super::body::Body;
 use super::caller::Who;
-use super::headers::{self, Trace};
+use super::headers;
 use super::names::{queue_name, topic_name};
 use super::object::{Object, json, object};
 use super::problem::Problem;
 use super::view::{PlacedView, ResultView, Results};
 use crate::broker::{Op, Reply, clock};
+use crate::dialect::trace::Trace;
 use crate::queue::*;
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -195,7 +196,11 @@ pub fn own_id(message: &NewMessage) -> Option<String> {
 
 impl PublishBody<'_> {
     /// Into the broker's terms.
-    pub fn message(mut self, now: Timestamp, trace: Option<&Trace>) -> Result<NewMessage, Problem> {
+    pub fn message(
+        mut self,
+        now: Timestamp,
+        trace: Option<Trace<'_>>,
+    ) -> Result<NewMessage, Problem> {
         let body = body_bytes(self.body.take(), self.json.take(), self.base64.take())?;
         let body = body.ok_or_else(|| {
             Problem::invalid("exactly one of `body`, `json` and `base64` must be given")
@@ -208,7 +213,7 @@ impl PublishBody<'_> {
         self,
         body: Bytes,
         now: Timestamp,
-        trace: Option<&Trace>,
+        trace: Option<Trace<'_>>,
     ) -> Result<NewMessage, Problem> {
         if self.body.is_some() || self.json.is_some() || self.base64.is_some() {
             return Err(Problem::invalid("the body is given twice"));
@@ -216,7 +221,11 @@ impl PublishBody<'_> {
         let attributes = self.attributes.map(attributes_text).transpose()?;
         let attributes = match trace {
             None => attributes,
-            Some(trace) => Some(within_bounds(&trace.added_to(attributes.as_deref())?)?.into()),
+            Some(trace) => {
+                let attributes = trace.added_to(attributes);
+                within_bounds(&attributes)?;
+                Some(attributes)
+            }
         };
         let said = Said {
             id: self.id.map(Bytes::from),
@@ -265,7 +274,11 @@ impl Form {
     }
 }
 
-fn lines(body: &[u8], now: Timestamp, trace: Option<&Trace>) -> Result<Vec<NewMessage>, Problem> {
+fn lines(
+    body: &[u8],
+    now: Timestamp,
+    trace: Option<Trace<'_>>,
+) -> Result<Vec<NewMessage>, Problem> {
     let lines = body.split(|byte| *byte == b'\n').enumerate();
     let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
     let read = |(at, line): (usize, &[u8])| {
@@ -291,17 +304,17 @@ pub async fn publish(
     let (name, to) = (topic_name(&request)?, queue_name(&request)?);
     let now = clock::now();
     let form = Form::of(&request, &body);
-    let trace = Trace::of(&request);
+    let trace = Trace::of(request.headers());
     let messages = match form {
-        Form::One => vec![object::<PublishBody<'_>>(&body)?.message(now, trace.as_ref())?],
+        Form::One => vec![object::<PublishBody<'_>>(&body)?.message(now, trace)?],
         Form::Many => {
             let items: Vec<Object<PublishBody<'_>>> = json(&body)?;
-            let message = |Object(item): Object<PublishBody<'_>>| item.message(now, trace.as_ref());
+            let message = |Object(item): Object<PublishBody<'_>>| item.message(now, trace);
             items.into_iter().map(message).collect::<Result<_, _>>()?
         }
-        Form::Lines => lines(&body, now, trace.as_ref())?,
+        Form::Lines => lines(&body, now, trace)?,
         Form::Raw => {
-            let (said, attributes) = headers::said(&request, trace.as_ref())?;
+            let (said, attributes) = headers::said(&request, trace)?;
             let attributes = attributes.as_deref().map(within_bounds).transpose()?;
             vec![said.message(now, body.into_bytes(), attributes.map(Arc::from))?]
         }

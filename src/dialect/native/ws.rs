@@ -6,13 +6,14 @@
 //! the clock. This module is the only one that knows actix-web-actors.
 
 use super::caller::Who;
+use super::following::{self, Slow};
 use super::message_view::BodyView;
 use super::names::topic_name;
 use super::problem::Problem;
 use super::{Native, frame};
 use crate::broker::subscribers::{Ended, PushSource};
-use crate::broker::{PushFormat, SlowPolicy, Subscription};
-use crate::queue::{Gap, Message, Position};
+use crate::broker::{PushFormat, Subscription};
+use crate::queue::{Gap, Message};
 use actix::{Actor, ActorContext, AsyncContext, Context, StreamHandler};
 use actix_http::ws::{CloseCode, CloseReason, Codec, Frame, Message as WsMessage, ProtocolError};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -47,13 +48,6 @@ struct SubscribeQuery {
     slow: Option<Slow>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Slow {
-    Drop,
-    Close,
-}
-
 /// `GET /v1/topics/{topic}/ws?epoch=&seq=&slow=`: the first frame says where the subscription
 /// starts (`subscribed`), then each message is one text frame, and each gap is told (`gap`).
 pub async fn subscribe(
@@ -65,15 +59,8 @@ pub async fn subscribe(
     let query = web::Query::<SubscribeQuery>::from_query(request.query_string())
         .map_err(|error| Problem::invalid(format!("query: {error}")))?
         .into_inner();
-    let position = match (query.epoch, query.seq) {
-        (Some(epoch), Some(seq)) => Some(Position { epoch, seq }),
-        (None, None) => None,
-        _ => return Err(Problem::invalid("`epoch` and `seq` must be given together")),
-    };
-    let slow = match query.slow {
-        Some(Slow::Close) => SlowPolicy::Disconnect,
-        Some(Slow::Drop) | None => SlowPolicy::DropOldest,
-    };
+    let position = following::position(query.epoch, query.seq)?;
+    let slow = query.slow.unwrap_or_default().into();
     let mut response =
         ws::handshake(&request).map_err(|error| Problem::invalid(format!("WebSocket: {error}")))?;
     let handle = native.broker.topic(&who.0, &topic_name(&request)?).await?;

@@ -5,6 +5,7 @@
 
 use crate::broker::replies::{CORRELATION, REPLY_TO};
 use crate::broker::{Replied, ReplyAddress, SlowPolicy};
+use crate::dialect::native::following::{self, Slow};
 use crate::dialect::native::object::{Object, object};
 use crate::dialect::native::problem::Problem;
 use crate::dialect::native::publish::PublishBody;
@@ -156,13 +157,6 @@ struct Frame<'a> {
     timeout_ms: Option<u64>,
     to: Option<String>,
     correlation: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Slow {
-    Drop,
-    Close,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -373,15 +367,8 @@ impl Frame<'_> {
 
     fn subscribe(self) -> Result<Verb, Problem> {
         self.only(&["topic", "epoch", "seq", "slow", "sub", "binary"])?;
-        let position = match (self.epoch, self.seq) {
-            (Some(epoch), Some(seq)) => Some(Position { epoch, seq }),
-            (None, None) => None,
-            _ => return Err(Problem::invalid("`epoch` and `seq` must be given together")),
-        };
-        let slow = match self.slow {
-            Some(Slow::Close) => SlowPolicy::Disconnect,
-            Some(Slow::Drop) | None => SlowPolicy::DropOldest,
-        };
+        let position = following::position(self.epoch, self.seq)?;
+        let slow = self.slow.unwrap_or_default().into();
         let (topic, sub, binary) = (self.topic()?, self.sub()?, self.binary.unwrap_or(false));
         Ok(Verb::Subscribe { topic, position, slow, sub, binary })
     }
