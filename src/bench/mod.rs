@@ -193,8 +193,11 @@ impl Settings {
         if self.work == Work::Pubsub && !self.door.has_listeners() {
             return usage(format!("the {door} door has no listeners; measure `receive` there"));
         }
-        if matches!(self.door, Door::Ws | Door::Sse) && self.work == Work::Receive {
-            return usage(format!("the {door} door pushes; measure `pubsub` there"));
+        // At dsmq a reader begins where it connects: what waits is not handed out.
+        if matches!(self.door, Door::Ws | Door::Sse | Door::Dsmq) && self.work == Work::Receive {
+            return usage(format!(
+                "the {door} door hands out nothing that waits; measure `pubsub` there"
+            ));
         }
         if self.size < SIZE_MIN {
             return usage(format!("--size must be at least {SIZE_MIN}"));
