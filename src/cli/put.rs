@@ -226,61 +226,86 @@ async fn put(session: &mut Session, arguments: PutArgs) -> Result<(), Failure> {
     let bar = bar(count, many && !arguments.quiet && !session.json);
     let mut putting = Putting { path, pace, bar, tally: Tally::default(), many };
 
-    if lines || jsonl {
-        let mut read = read_lines();
-        let mut number = 0;
-        loop {
-            let mut messages = Vec::new();
-            let mut bytes = 0;
-            let Some(first) = session.until_stopped(async |_| read.recv().await).await? else {
-                break;
-            };
-            let mut next = first;
-            while let Some(line) = next {
-                number += 1;
-                let line = line.map_err(Failure::error)?;
-                if !jsonl || !line.trim_ascii().is_empty() {
-                    let message = if jsonl {
-                        again(&line, number)?
-                    } else {
-                        maker.make(number, Some(line))?
-                    };
-                    bytes += message.get().len();
-                    messages.push(message);
-                }
-                if messages.len() >= putting.pace.most(batch) || bytes >= REQUEST_BYTES {
-                    break;
-                }
-                next = read.try_recv().ok();
-            }
-            if messages.is_empty() {
-                if read.is_closed() && read.is_empty() {
-                    break;
-                }
-                continue;
-            }
-            putting.send(session, messages).await?;
-        }
+    let sent = if lines || jsonl {
+        put_lines(session, &mut putting, &maker, jsonl, batch).await
     } else {
-        let bytes = match body {
-            Some(_) => None,
-            None => Some(whole_input()?),
-        };
-        let count = count.unwrap_or(1);
-        let mut n = 1;
-        while n <= count && !session.stopped {
-            let mut messages = Vec::new();
-            let mut size = 0;
-            while n <= count && messages.len() < putting.pace.most(batch) && size < REQUEST_BYTES {
-                let message = maker.make(n, bytes.clone())?;
-                size += message.get().len();
-                messages.push(message);
-                n += 1;
-            }
-            putting.send(session, messages).await?;
+        put_one_or_count(session, &mut putting, &maker, body.is_some(), count, batch).await
+    };
+    // What went before a failure is told too: it is stored.
+    match (sent, putting.tally.stored + putting.tally.duplicates) {
+        (Err(failure), 0) => Err(failure),
+        (sent, _) => {
+            let finished = putting.finish(session);
+            sent.and(finished)
         }
     }
-    putting.finish(session)
+}
+
+/// Publishes the lines of standard input; those that are there go together.
+async fn put_lines(
+    session: &mut Session,
+    putting: &mut Putting,
+    maker: &Maker,
+    jsonl: bool,
+    batch: u32,
+) -> Result<(), Failure> {
+    let mut read = read_lines();
+    let mut number = 0;
+    loop {
+        let mut messages = Vec::new();
+        let mut bytes = 0;
+        let Some(first) = session.until_stopped(async |_| read.recv().await).await? else {
+            return Ok(());
+        };
+        let mut next = first;
+        while let Some(line) = next {
+            number += 1;
+            let line = line.map_err(Failure::error)?;
+            if !jsonl || !line.trim_ascii().is_empty() {
+                let message =
+                    if jsonl { again(&line, number)? } else { maker.make(number, Some(line))? };
+                bytes += message.get().len();
+                messages.push(message);
+            }
+            if messages.len() >= putting.pace.most(batch) || bytes >= REQUEST_BYTES {
+                break;
+            }
+            next = read.try_recv().ok();
+        }
+        if messages.is_empty() {
+            if read.is_closed() && read.is_empty() {
+                return Ok(());
+            }
+            continue;
+        }
+        putting.send(session, messages).await?;
+    }
+}
+
+/// Publishes the given body, or all of standard input, once or `count` times.
+async fn put_one_or_count(
+    session: &mut Session,
+    putting: &mut Putting,
+    maker: &Maker,
+    given: bool,
+    count: Option<u64>,
+    batch: u32,
+) -> Result<(), Failure> {
+    let bytes = if given { None } else { Some(whole_input()?) };
+    let count = count.unwrap_or(1);
+    let mut n = 1;
+    while n <= count && !session.stopped {
+        let mut messages = Vec::new();
+        let mut size = 0;
+        while n <= count && messages.len() < putting.pace.most(batch) && size < REQUEST_BYTES {
+            let message = maker.make(n, bytes.clone())?;
+            size += message.get().len();
+            messages.push(message);
+            n += 1;
+        }
+        putting.send(session, messages).await?;
+    }
+    Ok(())
 }
 
 /// What a line of `--jsonl` says. What only tells where the message has been is left out.
