@@ -55,7 +55,7 @@ impl Topic {
                     }
                 }
             }
-            for (held, entry) in &queue.entries {
+            for (held, entry) in queue.entries.iter() {
                 if queue.purged.took(entry) {
                     // Counted with its grave.
                     continue;
@@ -64,10 +64,10 @@ impl Topic {
                 let kept = self.shelf.get(entry.slot).unwrap();
                 assert_eq!((entry.lane, entry.front), (kept.priority(), kept.front()));
                 let key = kept.ordering_key().filter(|_| entry.state != State::Dead);
-                assert_eq!(queue.key_name(held as u32), key);
+                assert_eq!(queue.key_name(held), key);
                 assert_eq!(entry.bytes, kept.body.len());
                 assert!(entry.number <= queue.highest);
-                let (due, held) = (entry.due, held as u32);
+                let (due, held) = (entry.due, held);
                 assert_eq!(entry.state == State::Delayed, queue.delayed.contains(&(due, held)));
                 let is_dead = queue.dead.get(&entry.died) == Some(&held);
                 assert_eq!(entry.state == State::Dead, is_dead);
@@ -90,7 +90,7 @@ impl Topic {
             resident += kept.body.resident();
         }
         assert!(refs.is_empty(), "places without a message");
-        assert_eq!((self.shelf.bytes, self.shelf.resident), (bytes, resident));
+        assert_eq!((self.shelf.bytes(), self.shelf.resident()), (bytes, resident));
         self.check_deadlines();
     }
 
@@ -98,7 +98,7 @@ impl Topic {
     fn check_deadlines(&self) {
         let next = self.next_deadline().unwrap_or(Timestamp::NEVER);
         for queue in &self.queues {
-            for (_, entry) in &queue.entries {
+            for (_, entry) in queue.entries.iter() {
                 let waits = matches!(entry.state, State::InFlight | State::Delayed);
                 if waits && !queue.purged.took(entry) {
                     assert!(next <= entry.due, "{next:?} is after {entry:?}");

@@ -3,8 +3,8 @@
 use super::entries::Entry;
 use super::keys::{Keys, Waiting};
 use super::lane::{Lane, Ready};
+use super::pages::Pages;
 use super::*;
-use slab::Slab;
 use std::collections::BTreeSet;
 
 /// What a purge or a drop left to be cleared away: memory only, nobody sees it any more.
@@ -21,9 +21,9 @@ pub struct Grave {
     /// How many that were in flight are still among the queue's entries.
     lent: u64,
     /// Of a dropped queue: its entries.
-    entries: Slab<Entry>,
+    entries: Pages<Entry>,
     /// How far the entries, these or those of the queue, have been looked at.
-    next: usize,
+    next: u32,
 }
 
 /// What one look into a grave met.
@@ -74,7 +74,7 @@ impl Topic {
                 waiting: waiting_by_key,
                 keys: None,
                 lent,
-                entries: Slab::new(),
+                entries: Pages::default(),
                 next: 0,
             });
         }
@@ -159,26 +159,26 @@ impl Topic {
             }
         }
         let looked_at = grave.next;
-        grave.next += 1;
+        grave.next = looked_at.saturating_add(1);
         if let (1.., Some(at)) = (grave.lent, at) {
             let queue = &mut self.queues[at];
-            if looked_at >= queue.entries.capacity() {
+            if looked_at >= queue.entries.cells() {
                 return None;
             }
             // What waited was in the lists, and is met there.
             let purged = queue.purged;
             let own = |entry: &Entry| entry.state == State::InFlight && purged.took(entry);
-            if !queue.entry(looked_at as u32).is_some_and(own) {
+            if !queue.entry(looked_at).is_some_and(own) {
                 return Some(Dug::Other);
             }
             grave.lent -= 1;
-            let entry = queue.forget(looked_at as u32)?;
+            let entry = queue.forget(looked_at)?;
             return Some(Dug::Place(entry.slot, entry.number));
         }
-        if looked_at >= grave.entries.capacity() {
+        if looked_at >= grave.entries.cells() {
             return None;
         }
-        Some(match grave.entries.try_remove(looked_at) {
+        Some(match grave.entries.remove(looked_at) {
             Some(entry) => Dug::Place(entry.slot, entry.number),
             None => Dug::Other,
         })

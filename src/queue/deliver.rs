@@ -63,7 +63,9 @@ impl Topic {
             None => now.after_ms(policy.ack_deadline_ms),
         };
         let end = if request.from_back { End::Back } else { End::Front };
-        self.ripen(at, now, usize::MAX);
+        if !self.queues[at].delayed.is_empty() {
+            self.ripen(at, now, usize::MAX);
+        }
         let ready = self.queues[at].tally(State::Ready).messages;
         out.reserve(request.max.min(usize::try_from(ready).unwrap_or(usize::MAX)));
         let (mut handed_out, mut bytes) = (0, 0);
@@ -105,7 +107,14 @@ impl Topic {
             if request.take {
                 self.take(now, at, end, found, out, ledger);
             } else {
-                self.lend(now, at, end, found, deadline, out);
+                let message = self.shelf.message(kept);
+                let at_once =
+                    Delivery { message, receipt: None, attempt: 1, at: now, deadline, expires_at };
+                out.push(at_once);
+                let (receipt, attempt) = self.lend(now, at, end, found, deadline);
+                if let Some(delivery) = out.last_mut() {
+                    (delivery.receipt, delivery.attempt) = (Some(receipt), attempt);
+                }
             }
         }
         Ok(())
@@ -154,8 +163,8 @@ impl Topic {
         out.push(Delivery { message, receipt: None, attempt, at: now, deadline, expires_at });
     }
 
-    /// Hands a message out until `deadline`.
-    #[inline]
+    /// Hands a message out until `deadline`; returns what names the delivery, and which one it is.
+    #[inline(always)]
     fn lend(
         &mut self,
         now: Timestamp,
@@ -163,9 +172,8 @@ impl Topic {
         end: End,
         found: Found,
         deadline: Timestamp,
-        out: &mut Vec<Delivery>,
-    ) {
-        let Found { priority, ready, slot, bytes, number, front, published_at, expires_at } = found;
+    ) -> (Receipt, u32) {
+        let Found { priority, ready, slot, bytes, number, front, published_at, .. } = found;
         self.stamp = self.stamp.wrapping_add(1);
         let stamp = self.stamp;
         let queue = &mut self.queues[at];
@@ -207,12 +215,8 @@ impl Topic {
         queue.totals.redelivered += u64::from(attempt > 1);
         queue.waits.in_queue.add(now.since_ms(since));
         let number = queue.definition.number;
-        self.set_deadline(now, deadline, number, entry, stamp);
-        let receipt = Some(Receipt { queue: number, slot: entry, stamp });
-        if let Some(kept) = self.shelf.get(slot) {
-            let message = self.shelf.message(kept);
-            out.push(Delivery { message, receipt, attempt, at: now, deadline, expires_at });
-        }
+        self.set_deadline(now, deadline, at, entry, stamp);
+        (Receipt { queue: number, slot: entry, stamp }, attempt)
     }
 
     /// The queue and the entry of a delivery that is good now.
@@ -226,10 +230,8 @@ impl Topic {
                 let at = self.at(receipt.queue).map_err(|_| Refusal::ReceiptGone)?;
                 let queue = &self.queues[at];
                 let entry = queue.entry(receipt.slot).ok_or(Refusal::ReceiptGone)?;
-                let good = entry.stamp == receipt.stamp
-                    && entry.state == State::InFlight
-                    && entry.due > now
-                    && !queue.purged.took(entry);
+                let good =
+                    entry.stamp == receipt.stamp && entry.is_out(now) && !queue.purged.took(entry);
                 if good { Ok((at, receipt.slot)) } else { Err(Refusal::ReceiptGone) }
             }
             Reference::Id { queue, id } | Reference::Anywhere { queue, id } => {
@@ -239,7 +241,7 @@ impl Topic {
                 let held = slots.into_iter().find_map(|slot| {
                     let held = queue.by_slot(slot)?;
                     let entry = queue.entry(held)?;
-                    (entry.state == State::InFlight && entry.due > now).then_some(held)
+                    entry.is_out(now).then_some(held)
                 });
                 held.map(|held| (at, held)).ok_or(Refusal::MessageNotFound)
             }
@@ -254,8 +256,7 @@ impl Topic {
     }
 
     fn is_in_flight(&self, now: Timestamp, at: usize, held: u32) -> bool {
-        let good = |entry: &Entry| entry.state == State::InFlight && entry.due > now;
-        self.queues[at].entry(held).is_some_and(good)
+        self.queues[at].entry(held).is_some_and(|entry| entry.is_out(now))
     }
 
     /// The place of a message by where it came into the world, whatever its state: in that queue, or
@@ -469,11 +470,10 @@ impl Topic {
         let (at, held) = self.in_flight(now, reference)?;
         let due = now.after(span);
         let queue = &mut self.queues[at];
-        let number = queue.definition.number;
         let Some(entry) = queue.entry_mut(held) else { return Err(Refusal::ReceiptGone) };
         entry.due = due;
         let stamp = entry.stamp;
-        self.set_deadline(now, due, number, held, stamp);
+        self.set_deadline(now, due, at, held, stamp);
         Ok(due)
     }
 

@@ -11,13 +11,13 @@
 use super::by_slot::BySlot;
 use super::keys::{Keys, Waiting};
 use super::lane::{Fresh, Key, Lane, Ready};
+use super::pages::Pages;
 use super::record::Failure;
 use super::shelf::Shelf;
 use super::stats::Waits;
 use super::verbs::{Counts, End, State, Totals};
 use super::{DeadLetter, QueueDefinition, Target, Timestamp};
 use bytes::Bytes;
-use slab::Slab;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What is known of a message beyond its place in line.
@@ -71,6 +71,12 @@ impl History {
 }
 
 impl Entry {
+    /// It is handed out, and may be acked now.
+    #[inline]
+    pub fn is_out(&self, now: Timestamp) -> bool {
+        self.state == State::InFlight && self.due > now
+    }
+
     /// Where it lies in its lane.
     pub fn key(&self) -> Key {
         let line = self.history.as_ref().and_then(|history| history.line);
@@ -128,7 +134,7 @@ pub struct Queue {
     /// One per priority; only as many as are used.
     pub lanes: Vec<Lane>,
     /// Everything that is more than a place in line.
-    pub entries: Slab<Entry>,
+    pub entries: Pages<Entry>,
     /// Delayed entries by when they are ready.
     pub delayed: BTreeSet<(Timestamp, u32)>,
     /// Dead entries in the order of their death.
@@ -198,7 +204,7 @@ impl Queue {
             definition,
             dead_target: None,
             lanes: Vec::new(),
-            entries: Slab::new(),
+            entries: Pages::default(),
             delayed: BTreeSet::new(),
             dead: BTreeMap::new(),
             keys: None,
@@ -230,7 +236,7 @@ impl Queue {
         let entries = self.entries.iter().filter(move |(_, entry)| {
             waits(entry) && limit.is_some_and(|limit| entry.attempts >= limit)
         });
-        entries.map(|(held, entry)| (entry.number, held as u32))
+        entries.map(|(held, entry)| (entry.number, held))
     }
 
     /// How many are in a state.
@@ -312,12 +318,12 @@ impl Queue {
     /// An entry.
     #[inline]
     pub fn entry(&self, at: u32) -> Option<&Entry> {
-        self.entries.get(at as usize)
+        self.entries.get(at)
     }
 
     /// An entry, to be changed.
     pub fn entry_mut(&mut self, at: u32) -> Option<&mut Entry> {
-        self.entries.get_mut(at as usize)
+        self.entries.get_mut(at)
     }
 
     /// Adds a ready message that was never handed out and has no ordering key. False: its number does not continue the
@@ -377,7 +383,7 @@ impl Queue {
         self.highest = self.highest.max(entry.number);
         let key = key.filter(|_| entry.state != State::Dead);
         entry.keyed = key.is_some();
-        let at = self.entries.insert(entry) as u32;
+        let at = self.entries.add(entry);
         if let Some(key) = key {
             self.join_key(at, key);
         }
@@ -392,7 +398,7 @@ impl Queue {
     }
 
     fn link(&mut self, at: u32) {
-        let Some(entry) = self.entries.get(at as usize) else { return };
+        let Some(entry) = self.entries.get(at) else { return };
         let (state, key, lane, bytes) = (entry.state, entry.key(), entry.lane, entry.bytes);
         let keyed = entry.keyed;
         match state {
@@ -409,7 +415,7 @@ impl Queue {
     }
 
     fn unlink(&mut self, at: u32) {
-        let Some(entry) = self.entries.get(at as usize) else { return };
+        let Some(entry) = self.entries.get(at) else { return };
         let (state, key, lane, bytes) = (entry.state, entry.key(), entry.lane, entry.bytes);
         let keyed = entry.keyed;
         match state {
@@ -429,7 +435,7 @@ impl Queue {
     pub fn change(&mut self, at: u32, change: impl FnOnce(&mut Entry)) {
         let key = self.key_of(at);
         self.unlink(at);
-        let Some(entry) = self.entries.get_mut(at as usize) else { return };
+        let Some(entry) = self.entries.get_mut(at) else { return };
         change(entry);
         if entry.state == State::Dead {
             self.next_death += 1;
@@ -492,9 +498,8 @@ impl Queue {
     pub fn lend(&mut self, entry: Entry) -> u32 {
         debug_assert_eq!(entry.state, State::InFlight);
         self.counts[State::InFlight as usize].add(entry.bytes);
-        let (vacant, slot) = (self.entries.vacant_entry(), entry.slot);
-        let at = vacant.key() as u32;
-        vacant.insert(entry);
+        let slot = entry.slot;
+        let at = self.entries.add(entry);
         if let Some(by_slot) = &mut self.by_slot {
             by_slot.insert(slot, at);
         }
@@ -516,7 +521,7 @@ impl Queue {
     /// Takes out an entry that is in no list and no count any more.
     #[inline(always)]
     pub fn forget(&mut self, at: u32) -> Option<Entry> {
-        let entry = self.entries.try_remove(at as usize)?;
+        let entry = self.entries.remove(at)?;
         if entry.keyed {
             self.leave_key(at);
         }
@@ -525,8 +530,8 @@ impl Queue {
         {
             by_slot.remove(entry.slot);
         }
-        if self.entries.is_empty() && self.entries.capacity() > 1024 {
-            self.entries = Slab::new();
+        if self.entries.is_empty() && self.entries.cells() > 1024 {
+            self.entries = Pages::default();
         }
         Some(entry)
     }
@@ -537,11 +542,11 @@ impl Queue {
         let by_slot = self.by_slot.get_or_insert_with(|| {
             let mut by_slot = BySlot::default();
             let alive = entries.iter().filter(|(_, entry)| !purged.took(entry));
-            alive.for_each(|(at, entry)| by_slot.insert(entry.slot, at as u32));
+            alive.for_each(|(at, entry)| by_slot.insert(entry.slot, at));
             by_slot
         });
         let at = by_slot.get(slot)?;
-        entries.get(at as usize).filter(|entry| !purged.took(entry)).map(|_| at)
+        entries.get(at).filter(|entry| !purged.took(entry)).map(|_| at)
     }
 
     /// Where a message that was never handed out lies. Its place's number is its own or one of the
@@ -617,7 +622,7 @@ impl Queue {
         self.highest = self.purged.through;
         let mut returned: Vec<BTreeMap<Key, u32>> = Vec::new();
         returned.resize_with(self.lanes.len(), BTreeMap::new);
-        for (at, entry) in &mut self.entries {
+        for (at, entry) in self.entries.iter_mut() {
             if let Some((slot, number)) = name(entry.slot) {
                 (entry.slot, entry.number) = (slot, number);
             }
@@ -626,7 +631,7 @@ impl Queue {
                 && !entry.keyed
                 && let Some(lane) = returned.get_mut(usize::from(entry.lane))
             {
-                lane.insert(entry.key(), at as u32);
+                lane.insert(entry.key(), at);
             }
         }
         for (lane, returned) in self.lanes.iter_mut().zip(returned) {
@@ -645,8 +650,8 @@ impl Queue {
 
 /// The delivery is still out, and this is its deadline.
 #[inline]
-fn is_open(entries: &Slab<Entry>, purged: Purged, deadline: &Deadline) -> bool {
-    entries.get(deadline.held as usize).is_some_and(|entry| {
+fn is_open(entries: &Pages<Entry>, purged: Purged, deadline: &Deadline) -> bool {
+    entries.get(deadline.held).is_some_and(|entry| {
         entry.stamp == deadline.stamp
             && entry.state == State::InFlight
             && entry.due == deadline.due

@@ -256,7 +256,7 @@ impl Queue {
         let first = keys.first(key);
         let entries = &self.entries;
         let is_ready =
-            |held: u32| entries.get(held as usize).is_some_and(|entry| entry.state == State::Ready);
+            |held: u32| entries.get(held).is_some_and(|entry| entry.state == State::Ready);
         let Some(line) = keys.line(key) else { return };
         if first.is_none() && !line.lent {
             // It is not remembered that it was here.
@@ -304,10 +304,10 @@ impl Queue {
         let waits = |entry: &Entry| matches!(entry.state, State::Ready | State::Delayed);
         let mut ready = Vec::new();
         for (at, entry) in self.entries.iter().filter(|(_, entry)| entry.keyed && waits(entry)) {
-            let Some(key) = keys.of.get(at).copied() else { continue };
-            keys.waiting.insert(InLine::new(key, entry.lane, entry.key()), at as u32);
+            let Some(key) = keys.of.get(at as usize).copied() else { continue };
+            keys.waiting.insert(InLine::new(key, entry.lane, entry.key()), at);
             if entry.state == State::Ready {
-                ready.push((entry.lane, entry.key(), at as u32));
+                ready.push((entry.lane, entry.key(), at));
             }
         }
         let all: Vec<u32> = keys.lines.iter().map(|(key, _)| key as u32).collect();
@@ -342,7 +342,7 @@ impl Queue {
             assert!(self.entries.iter().all(|(_, entry)| !entry.keyed));
             return;
         };
-        let keyed: Vec<(usize, &Entry)> =
+        let keyed: Vec<(u32, &Entry)> =
             self.entries.iter().filter(|(_, entry)| entry.keyed).collect();
         assert_eq!(keys.known.len(), keys.lines.len());
         let alive = keyed.iter().filter(|(_, entry)| !self.purged.took(entry));
@@ -350,17 +350,17 @@ impl Queue {
         let (waiting, lent): (Vec<_>, Vec<_>) = alive.partition(|(_, entry)| waits(entry));
         assert_eq!(keys.waiting.len(), waiting.len());
         for (held, entry) in &waiting {
-            let place = InLine::new(keys.of[*held], entry.lane, entry.key());
-            assert_eq!(keys.waiting.get(&place), Some(&(*held as u32)));
+            let place = InLine::new(keys.of[*held as usize], entry.lane, entry.key());
+            assert_eq!(keys.waiting.get(&place), Some(held));
             assert_eq!(place.lane(), entry.lane);
         }
         let mut open = 0;
         for (key, line) in &keys.lines {
             let key = key as u32;
             assert_eq!(keys.known.get(&line.name), Some(&key));
-            let own = keyed.iter().filter(|(held, _)| keys.of[*held] == key).count();
+            let own = keyed.iter().filter(|(held, _)| keys.of[*held as usize] == key).count();
             assert_eq!(line.entries as usize, own, "entries of a key");
-            let out = lent.iter().filter(|(held, _)| keys.of[*held] == key).count();
+            let out = lent.iter().filter(|(held, _)| keys.of[*held as usize] == key).count();
             let void = line.cleared != keys.cleared;
             assert_eq!(usize::from(line.lent && !void), out, "at most one is out");
             let first = keys.first(key).filter(|(_, _, held)| {

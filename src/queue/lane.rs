@@ -154,6 +154,9 @@ impl Lane {
     /// Holes at the ends have served.
     #[inline]
     fn trim(&mut self) {
+        if self.fresh == self.ring.len() && self.fresh > 0 {
+            return;
+        }
         while self.ring.front().is_some_and(|fresh| fresh.slot == HOLE) {
             self.ring.pop_front();
         }
@@ -274,7 +277,7 @@ impl Lane {
     }
 
     /// Takes the message at an end out of the ring.
-    #[inline]
+    #[inline(always)]
     pub fn pop_fresh(&mut self, end: End) -> Option<Fresh> {
         let fresh = match end {
             End::Front => self.ring.pop_front(),

@@ -6,7 +6,7 @@ use super::verbs::*;
 use super::*;
 
 /// Entries that one page looks through for those in its state.
-const SLOTS_MAX: usize = 1 << 16;
+const SLOTS_MAX: u32 = 1 << 16;
 
 /// Room for bodies in one answer.
 struct Room {
@@ -158,15 +158,15 @@ impl Topic {
             State::Delayed | State::InFlight => {
                 let purged = queue.purged;
                 let listed = |entry: &Entry| entry.state == state && !purged.took(entry);
-                let first = usize::try_from(behind).unwrap_or(usize::MAX);
-                let end = queue.entries.capacity();
+                let first = u32::try_from(behind).unwrap_or(u32::MAX);
+                let end = queue.entries.cells();
                 let last = end.min(first.saturating_add(SLOTS_MAX));
                 let seen = (first..last).all(|held| match queue.entries.get(held) {
-                    Some(entry) if listed(entry) => add(held as u128, Ready::Held(held as u32)),
+                    Some(entry) if listed(entry) => add(u128::from(held), Ready::Held(held)),
                     _ => true,
                 });
                 if seen && last < end {
-                    page.next = Some(last as u128 - 1);
+                    page.next = Some(u128::from(last) - 1);
                 }
                 seen && last == end
             }

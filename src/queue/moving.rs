@@ -350,10 +350,10 @@ impl Topic {
         while self.advance(now, usize::MAX, ledger).more {}
         let mut queue = self.queues.remove(at);
         let mut places: Vec<(u64, Spot)> = Vec::new();
-        for (held, entry) in &queue.entries {
-            places.push((entry.number, Spot::Held(entry.slot, held as u32)));
+        for (held, entry) in queue.entries.iter() {
+            places.push((entry.number, Spot::Held(entry.slot, held)));
             let line = entry.history.as_ref().and_then(|history| history.line);
-            places.extend(line.map(|line| (line.number(), Spot::Line(held as u32))));
+            places.extend(line.map(|line| (line.number(), Spot::Line(held))));
         }
         for lane in &queue.lanes {
             let ring = lane.ring_from(Key::FIRST, &self.shelf);
@@ -429,14 +429,14 @@ impl Topic {
             names.insert(old, (slot, number));
         }
         queue.rename(&self.shelf, |slot| names.get(&slot).copied());
-        let number = queue.definition.number;
         let in_flight = queue.entries.iter().filter(|(_, entry)| entry.state == State::InFlight);
         let mut deadlines: Vec<(Timestamp, u32, u64)> =
-            in_flight.map(|(held, entry)| (entry.due, held as u32, entry.stamp)).collect();
+            in_flight.map(|(held, entry)| (entry.due, held, entry.stamp)).collect();
         deadlines.sort_unstable_by_key(|(_, _, stamp)| *stamp);
+        let at = self.queues.len();
         self.queues.push(queue);
         for (due, held, stamp) in deadlines {
-            self.set_deadline(now, due, number, held, stamp);
+            self.set_deadline(now, due, at, held, stamp);
         }
         self.look_at_policies();
         Ok(())

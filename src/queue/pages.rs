@@ -77,6 +77,19 @@ impl<T> Pages<T> {
         (self.free != u32::MAX).then_some(self.free)
     }
 
+    /// How many cells there are, full and free: every number is below.
+    pub fn cells(&self) -> u32 {
+        self.cells
+    }
+
+    /// Puts a value in; returns its number. Not to be called when [`Pages::next`] says that all are taken.
+    #[inline(always)]
+    pub fn add(&mut self, value: T) -> u32 {
+        let at = self.free;
+        self.insert(value);
+        at
+    }
+
     /// Puts a value in, under the number of [`Pages::next`].
     #[inline(always)]
     pub fn insert(&mut self, value: T) {
@@ -107,7 +120,7 @@ impl<T> Pages<T> {
     }
 
     /// Takes a value out.
-    #[inline]
+    #[inline(always)]
     pub fn remove(&mut self, at: u32) -> Option<T> {
         let free = self.free;
         let cell = self.cell_mut(at)?;
@@ -119,13 +132,16 @@ impl<T> Pages<T> {
         Some(value)
     }
 
-    /// Drops a value where it lies.
-    #[inline]
-    pub fn free(&mut self, at: u32) {
+    /// Looks at a value, and drops it where it lies when it is said to be of no more use.
+    #[inline(always)]
+    pub fn free_if(&mut self, at: u32, useless: impl FnOnce(&mut T) -> bool) {
         let free = self.free;
-        let Some(cell @ Cell::Full(_)) = self.cell_mut(at) else { return };
-        *cell = Cell::Free(free);
-        self.freed(at);
+        let Some(cell) = self.cell_mut(at) else { return };
+        let Cell::Full(value) = cell else { return };
+        if useless(value) {
+            *cell = Cell::Free(free);
+            self.freed(at);
+        }
     }
 
     #[inline]
@@ -135,6 +151,19 @@ impl<T> Pages<T> {
         if self.len == 0 && self.pages.len() > 1 {
             *self = Pages::default();
         }
+    }
+
+    /// None.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// All with their numbers, ascending, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
+        (0..).zip(self.pages.iter_mut().flatten()).filter_map(|(at, cell)| match cell {
+            Cell::Full(value) => Some((at, value)),
+            Cell::Free(_) => None,
+        })
     }
 
     /// All with their numbers, ascending.
@@ -183,11 +212,11 @@ mod tests {
             let all: Vec<u32> = (0..150_000).map(|value| put(&mut pages, value)).collect();
             for at in all {
                 assert!(pages.get(at).is_some());
-                pages.free(at);
-                pages.free(at);
+                pages.free_if(at, |_| true);
+                pages.free_if(at, |_| true);
                 assert_eq!(pages.get(at), None);
             }
-            assert!(pages.len() == 0 && pages.pages.len() <= 1);
+            assert!(pages.is_empty() && pages.pages.len() <= 1);
         }
     }
 }

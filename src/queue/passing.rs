@@ -28,16 +28,16 @@ impl Topic {
         &mut self,
         now: Timestamp,
         due: Timestamp,
-        queue: u32,
-        at: u32,
+        at: usize,
+        held: u32,
         stamp: u64,
     ) {
         self.timers_set += 1;
         let nth = self.timers_set;
-        let known = self.queues.iter_mut().find(|known| known.definition.number == queue);
-        let deadline = Deadline { due, held: at, stamp, nth };
-        if !known.is_some_and(|queue| queue.push_deadline(deadline)) {
-            self.set_timer(now, due, Timer { queue, at, stamp, nth });
+        let queue = &mut self.queues[at];
+        if !queue.push_deadline(Deadline { due, held, stamp, nth }) {
+            let queue = queue.definition.number;
+            self.set_timer(now, due, Timer { queue, at: held, stamp, nth });
         }
     }
 

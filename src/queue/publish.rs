@@ -242,14 +242,15 @@ impl Topic {
         if capacity > 0 && self.shelf.len() as u64 + messages > capacity {
             return Some(("capacity", capacity));
         }
-        (bytes_max > 0 && self.shelf.bytes + bytes > bytes_max).then_some(("bytes_max", bytes_max))
+        (bytes_max > 0 && self.shelf.bytes() + bytes > bytes_max)
+            .then_some(("bytes_max", bytes_max))
     }
 
     /// Whether dropping ready messages, the oldest first, makes room for so many more in the topic.
     /// A message that is in flight or delayed in another queue stays.
     fn topic_can_fit(&self, (more, bytes): (u64, u64)) -> bool {
         let (capacity, bytes_max) = (self.policy.capacity, self.policy.bytes_max);
-        let (mut messages, mut held) = (self.shelf.len() as u64, self.shelf.bytes);
+        let (mut messages, mut held) = (self.shelf.len() as u64, self.shelf.bytes());
         let fits = |messages: u64, held: u64| {
             (capacity == 0 || messages + more <= capacity)
                 && (bytes_max == 0 || held + bytes <= bytes_max)

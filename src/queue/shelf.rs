@@ -172,10 +172,16 @@ pub type Slots = SmallVec<[u32; 2]>;
 pub struct Shelf {
     kept: Pages<Kept>,
     salt: u32,
+    known: Known,
+}
+
+/// What is known of all messages together, and where to find one.
+#[derive(Debug, Default)]
+struct Known {
     /// Bytes of bodies in memory.
-    pub resident: u64,
+    resident: u64,
     /// Bytes of all bodies.
-    pub bytes: u64,
+    bytes: u64,
     /// Messages published here, by sequence number.
     by_seq: Option<FxHashMap<u64, u32>>,
     /// Ids that do not hold the sequence number: publishers' own and those made by other topics.
@@ -183,18 +189,42 @@ pub struct Shelf {
     by_made: Index<Origin>,
 }
 
+impl Known {
+    #[inline(always)]
+    fn add(&mut self, slot: u32, kept: &Kept) {
+        self.resident += kept.body.resident();
+        self.bytes += u64::from(kept.body.len());
+        if let Some(id) = kept.own_id() {
+            self.by_own.insert(id, slot);
+        }
+        if let Some(id) = kept.extra.as_deref().and_then(|extra| extra.made_id) {
+            self.by_made.insert(MessageId::origin(id), slot);
+        }
+        if let Some(by_seq) = self.by_seq.as_mut().filter(|_| !kept.foreign) {
+            by_seq.insert(kept.seq, slot);
+        }
+    }
+
+    #[inline(always)]
+    fn strike(&mut self, slot: u32, kept: &Kept) {
+        self.resident -= kept.body.resident();
+        self.bytes -= u64::from(kept.body.len());
+        if let Some(id) = kept.own_id() {
+            self.by_own.remove(id, slot);
+        }
+        if let Some(id) = kept.extra.as_deref().and_then(|extra| extra.made_id) {
+            self.by_made.remove(&MessageId::origin(id), slot);
+        }
+        if let Some(by_seq) = self.by_seq.as_mut().filter(|_| !kept.foreign) {
+            by_seq.remove(&kept.seq);
+        }
+    }
+}
+
 impl Shelf {
     /// None yet; `salt` is in every id made here.
     pub fn new(salt: u32) -> Self {
-        Shelf {
-            kept: Pages::default(),
-            salt,
-            resident: 0,
-            bytes: 0,
-            by_seq: None,
-            by_own: OwnIds::default(),
-            by_made: Index::default(),
-        }
+        Shelf { kept: Pages::default(), salt, known: Known::default() }
     }
 
     /// What every id made here holds.
@@ -239,63 +269,55 @@ impl Shelf {
     pub fn insert(&mut self, kept: Kept) -> Result<u32, Refusal> {
         let slot =
             self.kept.next().ok_or(Refusal::Full { what: "slots", limit: u64::from(u32::MAX) })?;
-        self.resident += kept.body.resident();
-        self.bytes += u64::from(kept.body.len());
-        if let Some(id) = kept.own_id() {
-            self.by_own.insert(id, slot);
-        }
-        if let Some(id) = kept.extra.as_deref().and_then(|extra| extra.made_id) {
-            self.by_made.insert(MessageId::origin(id), slot);
-        }
-        if let Some(by_seq) = self.by_seq.as_mut().filter(|_| !kept.foreign) {
-            by_seq.insert(kept.seq, slot);
-        }
+        self.known.add(slot, &kept);
         self.kept.insert(kept);
         Ok(slot)
     }
 
-    /// Lets a message go.
+    /// One place less holds a message, and the last one lets it go; `note` hears the message's number,
+    /// and whether it was the last.
     #[inline(always)]
-    pub fn forget(&mut self, slot: u32) {
-        self.strike(slot);
-        self.kept.free(slot);
+    pub fn release(&mut self, slot: u32, note: impl FnOnce(u64, bool)) {
+        let Shelf { kept: all, known, .. } = self;
+        all.free_if(slot, |kept| {
+            kept.refs = kept.refs.saturating_sub(1);
+            let last = kept.refs == 0;
+            note(kept.number, last);
+            if last {
+                known.strike(slot, kept);
+            }
+            last
+        });
     }
 
     /// Takes a message out.
     #[inline(always)]
     pub fn remove(&mut self, slot: u32) -> Option<Kept> {
-        self.strike(slot);
+        self.known.strike(slot, self.kept.get(slot)?);
         self.kept.remove(slot)
     }
 
-    /// Takes a message out of the sums and indexes.
-    #[inline(always)]
-    fn strike(&mut self, slot: u32) {
-        let Some(kept) = self.kept.get(slot) else { return };
-        self.resident -= kept.body.resident();
-        self.bytes -= u64::from(kept.body.len());
-        if let Some(id) = kept.own_id() {
-            self.by_own.remove(id, slot);
-        }
-        if let Some(id) = kept.extra.as_deref().and_then(|extra| extra.made_id) {
-            self.by_made.remove(&MessageId::origin(id), slot);
-        }
-        if let Some(by_seq) = self.by_seq.as_mut().filter(|_| !kept.foreign) {
-            by_seq.remove(&kept.seq);
-        }
+    /// Bytes of bodies in memory.
+    pub fn resident(&self) -> u64 {
+        self.known.resident
+    }
+
+    /// Bytes of all bodies.
+    pub fn bytes(&self) -> u64 {
+        self.known.bytes
     }
 
     /// Whether there may be a message with this id of its publisher's.
     #[inline]
     pub fn may_have_own_id(&self, id: &[u8]) -> bool {
-        self.by_own.candidates(id).next().is_some()
+        self.known.by_own.candidates(id).next().is_some()
     }
 
     /// The messages with this id of their publisher's: one, but for copies that came from elsewhere
     /// and for what a purge has not cleared away yet.
     #[inline]
     pub fn by_own_id(&self, id: &[u8]) -> Slots {
-        let candidates = self.by_own.candidates(id);
+        let candidates = self.known.by_own.candidates(id);
         candidates
             .filter(|slot| self.get(*slot).is_some_and(|kept| kept.own_id() == Some(id)))
             .collect()
@@ -305,7 +327,7 @@ impl Shelf {
     /// topics that never search pay nothing for it.
     pub fn by_seq(&mut self, seq: u64) -> Option<u32> {
         let kept = &self.kept;
-        let by_seq = self.by_seq.get_or_insert_with(|| {
+        let by_seq = self.known.by_seq.get_or_insert_with(|| {
             let own = kept.iter().filter(|(_, kept)| !kept.foreign);
             own.map(|(slot, kept)| (kept.seq, slot)).collect()
         });
@@ -332,12 +354,12 @@ impl Shelf {
     /// a message came together here.
     pub fn by_origin(&mut self, origin: Origin) -> Slots {
         let own = if origin.salt == self.salt { self.by_seq(origin.seq) } else { None };
-        own.into_iter().chain(self.by_made.get(&origin)).collect()
+        own.into_iter().chain(self.known.by_made.get(&origin)).collect()
     }
 
     /// How many came from other topics, copies of one message counted once.
     pub fn strangers(&self) -> usize {
-        self.by_made.len()
+        self.known.by_made.len()
     }
 
     /// Where a message came into the world.
@@ -405,7 +427,7 @@ impl Shelf {
         if let Some(kept) = self.kept.get_mut(slot)
             && matches!(kept.body, Body::OnDisk(_))
         {
-            self.resident += body.len() as u64;
+            self.known.resident += body.len() as u64;
             kept.body = Body::Held(body.into());
         }
     }

@@ -172,11 +172,11 @@ impl Topic {
     }
 
     /// One place less holds the message; the last one lets it go.
-    #[inline]
+    #[inline(always)]
     pub(super) fn release(&mut self, slot: u32, entry: u64, ledger: &mut Ledger) {
-        if self.let_go(slot, entry, ledger) {
-            self.shelf.forget(slot);
-        }
+        self.shelf.release(slot, |message, last| {
+            ledger.note(|| Record::Removed { entry, message, last });
+        });
     }
 
     /// The same; the last one gets what was kept.
@@ -187,17 +187,11 @@ impl Topic {
         entry: u64,
         ledger: &mut Ledger,
     ) -> Option<Kept> {
-        if self.let_go(slot, entry, ledger) { self.shelf.remove(slot) } else { None }
-    }
-
-    /// A place holds a message no more. True: it was the last one.
-    #[inline(always)]
-    fn let_go(&mut self, slot: u32, entry: u64, ledger: &mut Ledger) -> bool {
-        let Some(kept) = self.shelf.get_mut(slot) else { return false };
+        let kept = self.shelf.get_mut(slot)?;
         kept.refs = kept.refs.saturating_sub(1);
         let (message, last) = (kept.number, kept.refs == 0);
         ledger.note(|| Record::Removed { entry, message, last });
-        last
+        if last { self.shelf.remove(slot) } else { None }
     }
 
     // Figures
@@ -244,7 +238,7 @@ impl Topic {
 
     /// Bytes of bodies held in memory.
     pub fn resident_bytes(&self) -> u64 {
-        self.shelf.resident
+        self.shelf.resident()
     }
 
     /// Messages alive, each once; purged ones until they are cleared away.
