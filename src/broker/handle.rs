@@ -160,7 +160,7 @@ impl Drop for Consumer {
 /// Errors: `Unavailable` when the topic died with the ops.
 pub struct Asked {
     answer: oneshot::Receiver<Vec<Slot>>,
-    topic: Addr<super::topic::TopicActor>,
+    topic: Arc<TopicEntry>,
 }
 
 impl Future for Asked {
@@ -184,7 +184,7 @@ impl Drop for Asked {
         self.answer.close();
         let receipts = Slot::receipts(&self.answer.try_recv().unwrap_or_default());
         if !receipts.is_empty() {
-            self.topic.do_send(Unread(receipts));
+            self.topic.addr.do_send(Unread(receipts));
         }
     }
 }
@@ -638,7 +638,7 @@ impl TopicHandle {
         let (home, answer) = oneshot::channel();
         let slots = ops.into_iter().map(Slot::Op).collect();
         self.submit(Job::new(slots, Home::Once(home), 0));
-        Asked { answer, topic: self.entry.addr.clone() }
+        Asked { answer, topic: self.entry.clone() }
     }
 
     /// Takes back what was handed out and reached nobody: to where it was, as if nothing had been.

@@ -1,8 +1,14 @@
 //! The body of an HTTP request: whole, within its bound, and in time.
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, error::PayloadError, web};
-use futures_util::future::LocalBoxFuture;
-use std::{marker::PhantomData, ops::Deref, time::Duration};
+use std::{
+    marker::PhantomData,
+    ops::Deref,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::Sleep;
 
 /// Why a body was not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,22 +28,33 @@ pub enum Unread {
 #[derive(Debug, Clone, Copy)]
 pub struct BodyTimeout(pub Duration);
 
-/// Reads all of it.
-pub fn read(
-    request: &HttpRequest,
-    payload: &mut Payload,
-) -> impl Future<Output = Result<web::Bytes, Unread>> + use<> {
+/// Reads all of it. Mostly it has come with the head, and is there at once: then no time is set.
+pub fn read(request: &HttpRequest, payload: &mut Payload) -> Reading {
     let within = request.app_data::<BodyTimeout>().map_or(Duration::MAX, |timeout| timeout.0);
-    let reading = web::Bytes::from_request(request, payload);
-    async move {
-        match tokio::time::timeout(within, reading).await {
-            Ok(Ok(bytes)) => Ok(bytes),
-            Ok(Err(error)) => match error.as_error::<PayloadError>() {
-                Some(PayloadError::Overflow) => Err(Unread::TooLong),
-                _ => Err(Unread::Broken(error.to_string())),
-            },
-            Err(_) => Err(Unread::TooSlow),
+    Reading { body: web::Bytes::from_request(request, payload), within, late: None }
+}
+
+/// A body on its way.
+pub struct Reading {
+    body: <web::Bytes as FromRequest>::Future,
+    within: Duration,
+    /// Set once it was waited for.
+    late: Option<Pin<Box<Sleep>>>,
+}
+
+impl Future for Reading {
+    type Output = Result<web::Bytes, Unread>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Poll::Ready(read) = Pin::new(&mut self.body).poll(task) {
+            return Poll::Ready(read.map_err(|error| match error.as_error::<PayloadError>() {
+                Some(PayloadError::Overflow) => Unread::TooLong,
+                _ => Unread::Broken(error.to_string()),
+            }));
         }
+        let within = self.within;
+        let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep(within)));
+        late.as_mut().poll(task).map(|()| Err(Unread::TooSlow))
     }
 }
 
@@ -61,10 +78,21 @@ impl<E> Deref for Body<E> {
 
 impl<E: From<Unread> + Into<actix_web::Error> + 'static> FromRequest for Body<E> {
     type Error = E;
-    type Future = LocalBoxFuture<'static, Result<Self, E>>;
+    type Future = BodyReading<E>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let reading = read(request, payload);
-        Box::pin(async move { Ok(Body(reading.await?, PhantomData)) })
+        BodyReading(read(request, payload), PhantomData)
+    }
+}
+
+/// A [`Body`] on its way.
+pub struct BodyReading<E>(Reading, PhantomData<fn() -> E>);
+
+impl<E: From<Unread>> Future for BodyReading<E> {
+    type Output = Result<Body<E>, E>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
+        let read = ready!(Pin::new(&mut self.0).poll(task));
+        Poll::Ready(read.map(|bytes| Body(bytes, PhantomData)).map_err(E::from))
     }
 }

@@ -129,8 +129,8 @@ impl Gate {
             Anonymous::Local => (),
         }
         let local = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
-        let forwarded = request.headers().contains_key("forwarded")
-            || request.headers().contains_key("x-forwarded-for");
+        let forwarded = request.headers().contains_key(header::FORWARDED)
+            || request.headers().contains_key(header::X_FORWARDED_FOR);
         if !local {
             Some(Stranger::FromElsewhere)
         } else if forwarded {

@@ -1,7 +1,7 @@
 //! Where a message comes from in a trace: `traceparent` of W3C Trace Context, which is kept with the
 //! message as the attribute of that name.
 
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderName};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
@@ -19,7 +19,8 @@ impl<'a> Trace<'a> {
     /// That of a request. One that is malformed or comes twice is none: the standard says to go on
     /// without it.
     pub fn of(headers: &'a HeaderMap) -> Option<Trace<'a>> {
-        let mut all = headers.get_all(TRACEPARENT);
+        const NAME: HeaderName = HeaderName::from_static(TRACEPARENT);
+        let mut all = headers.get_all(NAME);
         match (all.next(), all.next()) {
             (Some(one), None) => Trace::parse(one.to_str().ok()?),
             _ => None,

@@ -1,10 +1,16 @@
 //! The body of a request, and how a refusal of it is said here.
 
 use super::problem::Problem;
-use crate::dialect::body::{self, Unread};
+use crate::dialect::body::{self, BodyReading, Unread};
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::CONTENT_ENCODING, web};
-use futures_util::future::LocalBoxFuture;
-use std::ops::Deref;
+use futures_util::{
+    TryFutureExt as _,
+    future::{Either, MapOk},
+};
+use std::{
+    future::{Ready, ready},
+    ops::Deref,
+};
 
 /// All of a request's body, at most `http.request_bytes_max`, as the client sent it: no content
 /// encoding is undone, and none but `identity` is taken.
@@ -40,17 +46,19 @@ fn check_encoding(request: &HttpRequest) -> Result<(), Problem> {
 
 impl FromRequest for Body {
     type Error = Problem;
-    type Future = LocalBoxFuture<'static, Result<Body, Problem>>;
+    type Future = Either<Ready<Result<Body, Problem>>, MapOk<BodyReading<Problem>, Wrap>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let checked = check_encoding(request);
-        let reading = body::Body::from_request(request, payload);
-        Box::pin(async move {
-            checked?;
-            Ok(Body(reading.await?))
-        })
+        match check_encoding(request) {
+            Err(problem) => Either::Left(ready(Err(problem))),
+            Ok(()) => {
+                Either::Right(body::Body::from_request(request, payload).map_ok(Body as Wrap))
+            }
+        }
     }
 }
+
+type Wrap = fn(body::Body<Problem>) -> Body;
 
 impl From<Unread> for Problem {
     fn from(unread: Unread) -> Self {

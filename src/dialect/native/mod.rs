@@ -96,7 +96,6 @@ pub fn scope(path: &str, native: Native) -> Scope {
 /// All routes of the door. The busiest first: resources are tried in order.
 fn routes(config: &mut web::ServiceConfig) {
     let v1 = web::scope("/v1")
-        .configure(busy)
         .configure(queue_routes)
         .service(
             resource("/topics/{topic}", "GET, PATCH, DELETE")
@@ -139,6 +138,7 @@ fn routes(config: &mut web::ServiceConfig) {
         )
         .default_service(web::to(not_found));
     config
+        .configure(busy)
         .service(v1)
         .configure(ui::routes)
         .service(resource("/livez", "GET").route(web::get().to(health::live)))
@@ -147,22 +147,24 @@ fn routes(config: &mut web::ServiceConfig) {
         .default_service(web::to(not_found));
 }
 
-/// Messages in and out.
+/// Messages in and out. They stand outside the scope of the others: a scope costs each of its requests
+/// a look at a router and a future more.
 fn busy(config: &mut web::ServiceConfig) {
     config
-        .service(post("/topics/{topic}/messages").route(web::post().to(publish::publish)))
-        .service(post("/topics/{topic}/receive").route(web::post().to(receive::receive)))
-        .service(post("/topics/{topic}/ack").route(web::post().to(acks::ack)))
-        .service(post("/topics/{topic}/nack").route(web::post().to(acks::nack)))
-        .service(post("/topics/{topic}/extend").route(web::post().to(acks::extend)))
-        .service(resource("/topics/{topic}/ws", "GET").route(web::get().to(ws::subscribe)))
+        .service(post("/v1/topics/{topic}/messages").route(web::post().to(publish::publish)))
+        .service(post("/v1/topics/{topic}/receive").route(web::post().to(receive::receive)))
+        .service(post("/v1/topics/{topic}/ack").route(web::post().to(acks::ack)))
+        .service(post("/v1/topics/{topic}/nack").route(web::post().to(acks::nack)))
+        .service(post("/v1/topics/{topic}/extend").route(web::post().to(acks::extend)))
+        .service(resource("/v1/topics/{topic}/ws", "GET").route(web::get().to(ws::subscribe)))
         .service(
-            resource("/topics/{topic}/queues/{queue}/messages", "GET, POST")
+            resource("/v1/topics/{topic}/queues/{queue}/messages", "GET, POST")
                 .route(web::post().to(publish::publish))
                 .route(web::get().to(looking::list)),
         )
         .service(
-            post("/topics/{topic}/queues/{queue}/receive").route(web::post().to(receive::receive)),
+            post("/v1/topics/{topic}/queues/{queue}/receive")
+                .route(web::post().to(receive::receive)),
         );
 }
 

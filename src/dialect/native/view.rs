@@ -4,22 +4,40 @@ use super::problem::Problem;
 use crate::broker::{BrokerError, QueueFigures, TopicFigures};
 use crate::queue::stats::{Histogram, Waits};
 use crate::queue::*;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// What became of a published message.
 #[derive(Debug, Serialize)]
 pub struct PlacedView {
-    id: String,
+    #[serde(serialize_with = "as_text")]
+    id: PlacedId,
     seq: u64,
     duplicate: bool,
     durability: Level,
+}
+
+#[derive(Debug)]
+enum PlacedId {
+    /// As the publisher said it.
+    Own(String),
+    Made(MessageId),
+}
+
+fn as_text<S: Serializer>(id: &PlacedId, to: S) -> Result<S::Ok, S::Error> {
+    match id {
+        PlacedId::Own(id) => to.serialize_str(id),
+        PlacedId::Made(id) => to.collect_str(id),
+    }
 }
 
 impl PlacedView {
     /// As the topic's level confirms it; `own`: the id that the publisher gave it.
     pub fn new(placed: &Placed, own: Option<String>, durability: Level) -> Self {
         PlacedView {
-            id: placed.id.as_ref().map(MessageId::to_string).or(own).unwrap_or_default(),
+            id: match &placed.id {
+                Some(made) => PlacedId::Made(made.clone()),
+                None => PlacedId::Own(own.unwrap_or_default()),
+            },
             seq: placed.seq,
             duplicate: placed.duplicate,
             durability,
