@@ -27,6 +27,9 @@ impl Listener {
 
     /// What an event tells.
     fn event(&mut self, event: &[u8]) -> Heard {
+        if event.starts_with(b"event: message\n") {
+            return self.message(event);
+        }
         let is = |kind: &[u8]| event.split(|byte| *byte == b'\n').any(|line| line == kind);
         if is(b"event: gap") || is(b"event:gap") {
             return Heard::Missed(missed(event));
@@ -34,9 +37,23 @@ impl Listener {
         if !is(b"event: message") && !is(b"event:message") {
             return Heard::Nothing;
         }
+        self.message(event)
+    }
+
+    fn message(&mut self, event: &[u8]) -> Heard {
         let looked = self.sample.next();
         Heard::Pushed(looked.then(|| time_behind(event, b"\"body\":\"")).flatten())
     }
+}
+
+/// Where the first event ends: behind an empty line.
+fn end_of_event(text: &[u8]) -> Option<usize> {
+    let mut line = 0;
+    memchr::memchr_iter(b'\n', text).find_map(|at| {
+        let end = (at == line && at > 0).then_some(at + 1);
+        line = at + 1;
+        end
+    })
 }
 
 /// The parts a body comes in: each has its length in a line of its own before it.
@@ -54,6 +71,18 @@ struct Chunks {
 const CHUNK_HEAD_MAX: usize = 32;
 
 impl Chunks {
+    /// An event that stands whole in the current part, and needs no copy.
+    fn whole<'a>(&mut self, input: &'a [u8]) -> Option<&'a [u8]> {
+        if self.left == 0 || !self.event.is_empty() {
+            return None;
+        }
+        let part = input.get(..self.left.min(input.len()))?;
+        let event = part.get(..end_of_event(part)?)?;
+        self.left -= event.len();
+        self.ends |= self.left == 0;
+        Some(event)
+    }
+
     /// Takes what it can, up to the end of one event; how many bytes, and whether one is whole.
     fn take(&mut self, input: &[u8]) -> Result<(usize, bool), BenchError> {
         let mut at = 0;
@@ -64,7 +93,7 @@ impl Chunks {
                 // The end of an event may be cut between two parts.
                 let end = match (self.event.last(), part.first()) {
                     (Some(b'\n'), Some(b'\n')) => Some(1),
-                    _ => memchr::memmem::find(part, b"\n\n").map(|at| at + 2),
+                    _ => end_of_event(part),
                 };
                 let taken = end.unwrap_or(part.len());
                 self.event.extend_from_slice(part.get(..taken).unwrap_or_default());
@@ -123,6 +152,9 @@ impl Speaker for Listener {
         input: &[u8],
         _: Option<Asked>,
     ) -> Result<Option<(usize, Heard)>, BenchError> {
+        if let Some(event) = self.chunks.whole(input) {
+            return Ok(Some((event.len(), self.event(event))));
+        }
         let (taken, whole) = self.chunks.take(input)?;
         if !whole {
             return Ok((taken > 0).then_some((taken, Heard::Nothing)));
