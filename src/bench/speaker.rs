@@ -71,7 +71,10 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Something that was not to be expected.
 pub fn odd(input: &[u8]) -> BenchError {
-    let shown = input.get(..300).unwrap_or(input);
+    // Of many results, the one that tells what is wrong.
+    let from = memchr::memmem::find(input, b"\"problem\"").unwrap_or(0);
+    let shown = input.get(from..).unwrap_or(input);
+    let shown = shown.get(..300).unwrap_or(shown);
     BenchError::Refused(String::from_utf8_lossy(shown).into_owned())
 }
 
