@@ -3,7 +3,16 @@
 use super::resp::{Connection, Until, Work, drive, request};
 use super::servers::{Octoq, Redis, Server};
 use super::{median, report};
-use std::time::Instant;
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread::JoinHandle,
+    time::Instant,
+};
 
 /// Bytes of an event.
 const BODY: [u8; 100] = [b'x'; 100];
@@ -232,6 +241,70 @@ impl Lists {
     }
 }
 
+/// The least a server can do: it takes requests of one length off its connections, looks at none, and
+/// says `+OK` to each. No server with this client is faster.
+struct Nothing {
+    address: String,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Nothing {
+    fn start(request_bytes: usize) -> Nothing {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        listener.set_nonblocking(true).expect("nonblocking");
+        let address = listener.local_addr().expect("an address").to_string();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let mut streams: Vec<(TcpStream, usize)> = Vec::new();
+            let mut chunk = vec![0; 64 << 10];
+            let answers = b"+OK\r\n".repeat(1024);
+            while !stopped.load(Relaxed) {
+                if let Ok((stream, _)) = listener.accept() {
+                    stream.set_nonblocking(true).expect("nonblocking");
+                    stream.set_nodelay(true).expect("nodelay");
+                    streams.push((stream, 0));
+                }
+                // It never sleeps: being woken would cost it more than anything else it does.
+                for (stream, rest) in &mut streams {
+                    let Ok(count) = stream.read(&mut chunk) else { continue };
+                    *rest += count;
+                    let whole = *rest / request_bytes;
+                    *rest %= request_bytes;
+                    stream.write_all(&answers[..5 * whole]).expect("answers");
+                }
+            }
+        });
+        Nothing { address, stop, thread: Some(thread) }
+    }
+
+    /// Commands per second at so many connections.
+    fn rate(clients: usize, depth: usize, each: usize) -> f64 {
+        let works = || -> Vec<Push> {
+            (0..clients).map(|_| Push::new(b"list", &BODY, depth, each, 0)).collect()
+        };
+        let nothing = Nothing::start(works()[0].same.batch.len() / depth);
+        let mut connections: Vec<Connection> =
+            (0..clients).map(|_| Connection::open(&nothing.address)).collect();
+        let rates = (0..ROUNDS).map(|_| {
+            let start = Instant::now();
+            drive(&mut connections, &mut works());
+            (clients * each) as f64 / start.elapsed().as_secs_f64()
+        });
+        median(rates.collect())
+    }
+}
+
+impl Drop for Nothing {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
 /// Pipelined in memory.
 pub fn pipelined() {
     let mut lists = Lists::start();
@@ -247,6 +320,12 @@ pub fn pipelined() {
                 lpush,
                 "commands/s",
                 ">= 2.0",
+            );
+            let ceiling =
+                Nothing::rate(clients, depth, (400_000 / clients).next_multiple_of(depth));
+            println!(
+                "    a server that does nothing: {ceiling:.0} commands/s, {:.2} times LPUSH",
+                ceiling / lpush
             );
             report(
                 &format!("okq QRPOP+QACK, {what}"),
