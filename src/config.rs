@@ -6,7 +6,7 @@
 
 pub mod environment;
 
-use crate::broker::Limits;
+use crate::broker::{Limits, SessionBounds};
 use crate::journal::JournalSettings;
 use crate::queue::{Level, policy::DURATION_MS_MAX};
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,8 @@ pub struct Config {
     pub blockqueue: BlockqueueConfig,
     /// `[auth]`
     pub auth: AuthConfig,
+    /// `[ui]`
+    pub ui: UiConfig,
     /// `[limits]`
     pub limits: LimitsConfig,
     /// `[server]`
@@ -484,6 +486,66 @@ impl Default for AuthConfig {
     }
 }
 
+/// `[ui]`: the dashboard, and the sessions of browsers that log in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UiConfig {
+    /// Serve the files below `/ui`.
+    pub enabled: bool,
+    /// Every session only looks, whoever logs in.
+    pub read_only: bool,
+    /// How long a login is good.
+    pub session_ttl_ms: u64,
+    /// How long a session may be unused.
+    pub session_idle_ms: u64,
+    /// Most sessions; the one unused for longest makes room.
+    pub sessions_max: usize,
+    /// Cookies go over https only, however the request came.
+    pub cookie_secure: bool,
+    /// Proxies whose `X-Forwarded-Proto` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
+}
+
+impl Default for UiConfig {
+    fn default() -> Self {
+        UiConfig {
+            enabled: true,
+            read_only: false,
+            session_ttl_ms: 12 * 3_600_000,
+            session_idle_ms: 2 * 3_600_000,
+            sessions_max: 1000,
+            cookie_secure: false,
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+impl UiConfig {
+    /// How long sessions live, and how many there are.
+    pub fn sessions(&self) -> SessionBounds {
+        SessionBounds {
+            ttl: Duration::from_millis(self.session_ttl_ms),
+            idle: Duration::from_millis(self.session_idle_ms),
+            max: self.sessions_max,
+            read_only: self.read_only,
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let times = [
+            ("ui.session_ttl_ms", self.session_ttl_ms),
+            ("ui.session_idle_ms", self.session_idle_ms),
+        ];
+        for (key, value) in times {
+            if !(1..=DURATION_MS_MAX).contains(&value) {
+                let problem = "must be between 1 and ten years".into();
+                return Err(ConfigError::Value { key, problem });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// `[limits]`: the bounds of the broker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -590,7 +652,7 @@ const NATIVE_PATHS: [&str; 6] = ["v1", "ui", "livez", "readyz", "metrics", "open
 const DSMQ_MESSAGE_BYTES_MAX: usize = 8_999_999;
 
 /// Keys whose value is a list: commas part its items in the environment and in `--set`.
-const LISTS: [&str; 2] = ["http.origins", "dsmq.origins"];
+const LISTS: [&str; 3] = ["http.origins", "dsmq.origins", "ui.trusted_proxies"];
 
 impl Config {
     /// Reads all sources. `file`: must exist when named. `set`: `section.key=value`.
@@ -653,7 +715,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let positive: [(&'static str, u64); 40] = [
+        let positive: [(&'static str, u64); 41] = [
             ("store.queue_max", self.store.queue_max as u64),
             ("store.commit_records_max", self.store.commit_records_max as u64),
             ("store.commit_bytes_max", self.store.commit_bytes_max as u64),
@@ -686,6 +748,7 @@ impl Config {
             ("dsmq.topics_per_connection_max", self.dsmq.topics_per_connection_max as u64),
             ("dsmq.request_timeout_s", self.dsmq.request_timeout_s),
             ("dsmq.stuck_s", self.dsmq.stuck_s),
+            ("ui.sessions_max", self.ui.sessions_max as u64),
             ("limits.body_bytes_max", self.limits.body_bytes_max as u64),
             ("limits.batch_max", self.limits.batch_max as u64),
             ("limits.receive_bytes_max", self.limits.receive_bytes_max as u64),
@@ -727,6 +790,7 @@ impl Config {
         mount("fastqueue.mount", &self.fastqueue.mount)?;
         mount("blockqueue.mount", &self.blockqueue.mount)?;
         self.fastqueue.check()?;
+        self.ui.check()?;
         if !self.fastqueue.mount.is_empty() && self.fastqueue.mount == self.blockqueue.mount {
             let problem = "two doors cannot be mounted below the same path".into();
             return Err(ConfigError::Value { key: "blockqueue.mount", problem });
@@ -893,6 +957,11 @@ mod tests {
     fn a_value_out_of_bounds_is_named() {
         let error = Config::load(None, &["limits.batch_max=0".to_owned()]).unwrap_err();
         assert!(error.to_string().contains("limits.batch_max"), "{error}");
+        let error = Config::load(None, &["ui.session_ttl_ms=0".to_owned()]).unwrap_err();
+        assert!(error.to_string().contains("ui.session_ttl_ms"), "{error}");
+        assert!(Config::load(None, &["ui.trusted_proxies=proxy".to_owned()]).is_err());
+        let proxies = ["ui.trusted_proxies=10.0.0.1,::1".to_owned()];
+        assert_eq!(Config::load(None, &proxies).unwrap().ui.trusted_proxies.len(), 2);
         let error = Config::load(None, &["otq.listen=nonsense".to_owned()]).unwrap_err();
         assert!(error.to_string().contains("otq.listen"), "{error}");
         for wrong in ["fastqueue", "/", "/a/", "/a//b", "/{a}", "/v1", "/ui/x"] {

@@ -203,6 +203,7 @@ impl Server {
             doorkeeper,
             accounts,
             limits,
+            sessions: config.ui.sessions(),
             levels,
             journal: journal.clone(),
             memory,

@@ -3,16 +3,20 @@
 //! The model is octoque's (its `auth.yaml`): a request on a topic passes when the topic is in the
 //! user's own list, or the user's role lists the topic with the letter that the verb needs. Beyond
 //! octoque: role `admin` may do everything everywhere, and whoever made a topic may do everything
-//! on it (in octoque an administrator could not use the topic it had just made).
+//! on it (in octoque an administrator could not use the topic it had just made). Role `operator` may do
+//! everything with topics and nothing with users; role `viewer` looks at every topic and changes
+//! none, not even one of its own. A stored role of one of these two names counts instead of ours.
 //!
 //! Never knows another room: not where users are stored, nor who asks.
 
 mod password;
 mod rights;
+mod session;
 mod token;
 
 pub use password::{HashError, Verified, hash_password, is_hash, verify_password};
 pub use rights::Rights;
+pub use session::SessionId;
 pub use token::{NewToken, Token, fresh_token, token_hash};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +26,12 @@ use std::{collections::BTreeMap, fmt};
 pub const ADMIN: &str = "admin";
 /// The role of a user for whom none was named: only what its own list and its own topics give.
 pub const USER: &str = "user";
+/// The role that looks at every topic and changes nothing.
+pub const VIEWER: &str = "viewer";
+/// The role that may do everything with every topic, and nothing with users.
+pub const OPERATOR: &str = "operator";
+/// The roles that need not be stored.
+const BUILT_IN: [&str; 4] = [ADMIN, OPERATOR, VIEWER, USER];
 /// octoque's first password.
 const STOCK_PASSWORD: &str = "password";
 /// Longest name of a user or role, bytes.
@@ -63,7 +73,7 @@ pub struct Role {
 pub struct Access {
     /// A topic's name; `*` is every topic.
     name: String,
-    /// Letters of r (GET, SUBSCRIBE, DISPLAY), w (PUT), c (CLEAR), n (NEW).
+    /// Letters of r (GET, SUBSCRIBE, DISPLAY), w (PUT), c (CLEAR), n (NEW), and l (look only).
     access: String,
 }
 
@@ -121,7 +131,7 @@ pub enum AccountError {
     #[error("this is the last user with role `admin`")]
     LastAdmin,
     /// Letters that mean nothing.
-    #[error("the rights of a token are letters of r, w, c, n, m; or a")]
+    #[error("the rights of a token are letters of r, w, c, n, m, l; or a")]
     Rights,
     /// A token that would never be good.
     #[error("the token would have expired already")]
@@ -237,7 +247,7 @@ impl Accounts {
         }
         let known = self.users.get(name);
         let role = role.or(known.map(|user| user.role.as_str())).unwrap_or(USER).to_owned();
-        if !self.roles.contains_key(&role) && role != ADMIN && role != USER {
+        if !self.roles.contains_key(&role) && !BUILT_IN.contains(&role.as_str()) {
             return Err(AccountError::NoSuchRole(role));
         }
         let topics = topics.or_else(|| known.map(|user| user.topics.clone())).unwrap_or_default();
@@ -324,11 +334,35 @@ impl Accounts {
         self.rights(user, topic, None).contains(Rights::CREATE)
     }
 
+    /// Has a role that comes with octoq; a stored one of its name counts instead.
+    fn has_built_in(&self, user: &str, role: &str) -> bool {
+        self.users.get(user).is_some_and(|user| user.role == role) && !self.roles.contains_key(role)
+    }
+
+    /// May do everything with topics and connections, and read what the process says of itself.
+    pub fn is_operator(&self, user: &str) -> bool {
+        self.is_admin(user) || self.has_built_in(user, OPERATOR)
+    }
+
+    /// May look at everything and change nothing.
+    pub fn is_viewer(&self, user: &str) -> bool {
+        self.has_built_in(user, VIEWER)
+    }
+
+    /// The topic is the user's: it made it, or was given it.
+    pub fn owns(&self, user: &str, topic: &[u8], owner: Option<&str>) -> bool {
+        self.users.get(user).is_some_and(|known| {
+            owner == Some(user) || known.topics.iter().any(|name| name.as_bytes() == topic)
+        })
+    }
+
     /// What a user may do on a topic that `owner` made.
     pub fn rights(&self, user: &str, topic: &[u8], owner: Option<&str>) -> Rights {
         let Some(known) = self.users.get(user) else { return Rights::NONE };
-        let own = known.topics.iter().any(|name| name.as_bytes() == topic);
-        if known.role == ADMIN || own || owner == Some(user) {
+        if self.is_viewer(user) {
+            return Rights::LOOK;
+        }
+        if self.is_operator(user) || self.owns(user, topic, owner) {
             return Rights::ALL;
         }
         let Some(role) = self.roles.get(&known.role) else { return Rights::NONE };
@@ -376,6 +410,41 @@ mod tests {
             assert_eq!(accounts.rights(user, topic.as_bytes(), owner), rights, "{user} on {topic}");
         }
         assert!(accounts.may_create("root", b"new") && !accounts.may_create("ann", b"new"));
+    }
+
+    #[test]
+    fn a_viewer_looks_and_an_operator_does_all_but_users() {
+        let users = [("eye", VIEWER, "mine"), ("hand", OPERATOR, ""), ("root", ADMIN, "")].map(
+            |(name, role, own)| {
+                let user = format!(r#"{{"password_hash":"x","role":"{role}","topics":["{own}"]}}"#);
+                (name, user)
+            },
+        );
+        let users = || users.iter().map(|(name, user)| (*name, user.as_str()));
+        let known = |roles: &[(&'static str, &'static str)]| {
+            Accounts::from_stored(users(), roles.iter().copied(), std::iter::empty()).unwrap()
+        };
+        let accounts = known(&[]);
+        for (user, rights) in [("eye", Rights::LOOK), ("hand", Rights::ALL), ("root", Rights::ALL)]
+        {
+            assert_eq!(accounts.rights(user, b"any", None), rights, "{user}");
+            assert_eq!(accounts.rights(user, b"made", Some(user)), rights, "{user}");
+        }
+        assert_eq!(accounts.rights("eye", b"mine", None), Rights::LOOK, "nor its own");
+        assert!(accounts.owns("eye", b"mine", None) && accounts.owns("eye", b"x", Some("eye")));
+        assert!(!accounts.owns("hand", b"mine", Some("eye")));
+        assert!(!accounts.may_create("eye", b"new") && accounts.may_create("hand", b"new"));
+        assert!(accounts.is_operator("hand") && accounts.is_operator("root"));
+        assert!(!accounts.is_admin("hand") && !accounts.is_operator("eye"));
+        // A store from before them may have roles of these names.
+        let older = r#"{"topics":[{"name":"in","access":"w"}]}"#;
+        let accounts = known(&[(VIEWER, older), (OPERATOR, older)]);
+        for user in ["eye", "hand"] {
+            assert_eq!(accounts.rights(user, b"in", None), Rights::WRITE, "{user}");
+            assert_eq!(accounts.rights(user, b"any", None), Rights::NONE, "{user}");
+            assert_eq!(accounts.rights(user, b"made", Some(user)), Rights::ALL, "{user}");
+            assert!(!accounts.is_operator(user) && !accounts.is_viewer(user));
+        }
     }
 
     #[test]

@@ -9,8 +9,10 @@ pub struct Rights(u8);
 impl Rights {
     /// Nothing.
     pub const NONE: Rights = Rights(0);
-    /// Receive, ack, look, subscribe (octoque's `r`).
-    pub const READ: Rights = Rights(1);
+    /// Look, and nothing else: figures, lists, messages where they lie, a live tail that takes nothing.
+    pub const LOOK: Rights = Rights(32);
+    /// Receive, ack, look, subscribe (octoque's `r`). Who may receive may look.
+    pub const READ: Rights = Rights(1 | 32);
     /// Publish (octoque's `w`).
     pub const WRITE: Rights = Rights(2);
     /// Remove messages (octoque's `c`).
@@ -20,9 +22,10 @@ impl Rights {
     /// Change or delete the topic and its queues: its maker's and an admin's.
     pub const MANAGE: Rights = Rights(16);
     /// Everything.
-    pub const ALL: Rights = Rights(31);
+    pub const ALL: Rights = Rights(63);
 
-    /// Of octoque's letters r, w, n, c, and m for [`Rights::MANAGE`]; others mean nothing.
+    /// Of octoque's letters r, w, n, c, m for [`Rights::MANAGE`] and l for [`Rights::LOOK`]; others
+    /// mean nothing.
     pub fn from_letters(letters: &str) -> Rights {
         letters.chars().fold(Rights::NONE, |rights, letter| {
             rights
@@ -32,6 +35,7 @@ impl Rights {
                     'c' => Rights::CLEAR,
                     'n' => Rights::CREATE,
                     'm' => Rights::MANAGE,
+                    'l' => Rights::LOOK,
                     _ => Rights::NONE,
                 }
         })

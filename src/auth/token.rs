@@ -23,7 +23,7 @@ pub struct Token {
     pub(super) hash: String,
     /// The user it acts for.
     pub user: String,
-    /// Letters of r, w, c, n, m; or `a`: everything that the user may.
+    /// Letters of r, w, c, n, m, l; or `a`: everything that the user may.
     pub rights: String,
     /// Topics on which it is good; empty: on all.
     #[serde(default)]
@@ -70,7 +70,7 @@ pub fn token_hash(token: &str) -> String {
 impl Token {
     /// As it is asked for. The name must be looked at by whoever knows the others.
     pub(super) fn new(new: &NewToken, hash: String, now_ms: i64) -> Result<Token, AccountError> {
-        let known = |letter: char| "rwcnma".contains(letter);
+        let known = |letter: char| "rwcnmla".contains(letter);
         if new.rights.is_empty() || !new.rights.chars().all(known) {
             return Err(AccountError::Rights);
         }
@@ -98,6 +98,11 @@ impl Token {
             true => rights & Rights::from_letters(&self.rights),
             false => Rights::NONE,
         }
+    }
+
+    /// It is good for looking, and for nothing else.
+    pub fn only_looks(&self) -> bool {
+        self.rights.chars().all(|letter| letter == 'l')
     }
 
     /// It does all that its user may, also beyond topics.
@@ -137,6 +142,7 @@ mod tests {
             ("rw", &["other"], Rights::NONE),
             ("a", &[], Rights::ALL),
             ("m", &[], Rights::MANAGE),
+            ("l", &[], Rights::LOOK),
         ];
         for (rights, topics, left) in table {
             let token = Token::new(&new(rights, topics), String::new(), 0).unwrap();

@@ -2,20 +2,25 @@
 
 mod accounts;
 mod backups;
+mod caller;
 mod queues;
 mod searching;
+mod sessions;
 mod tokens;
 
 pub use backups::Backup;
+pub use caller::Caller;
 pub use searching::{Found, Search};
+pub use sessions::NewSession;
 
 use super::doorkeeper::{Doorkeeper, Login};
 use super::messages::*;
 use super::redrives::Redrives;
 use super::registry::{Begin, Registry};
 use super::replies::{Deliver, Inbox, Open, Replied, Replies, ReplyAddress, ReplyRefused};
+use super::sessions::{SessionBounds, Sessions};
 use super::{BrokerError, Limits, Look, SlowPolicy, Subscription, clock};
-use crate::auth::{Accounts, Rights, Token};
+use crate::auth::{Accounts, Rights};
 use crate::engine::{Engine, local::MemoryBudget};
 use crate::journal::{Figures, Journal};
 use crate::queue::*;
@@ -56,6 +61,7 @@ struct Inner {
     registry: Addr<Registry>,
     doorkeeper: Addr<Doorkeeper>,
     redrives: Addr<Redrives>,
+    sessions: Addr<Sessions>,
     accounts: watch::Receiver<Arc<Accounts>>,
     limits: Arc<Limits>,
     levels: DefaultLevels,
@@ -75,58 +81,6 @@ struct Inner {
 /// The broker, as a dialect sees it; cheap to clone.
 #[derive(Clone)]
 pub struct Broker(Arc<Inner>);
-
-/// Who asks. Rights are looked up per topic.
-#[derive(Clone)]
-pub struct Caller {
-    /// `None`: no credentials were needed; everything is allowed.
-    user: Option<Arc<str>>,
-    /// It came with this token, which leaves only some of its rights.
-    token: Option<Arc<Token>>,
-    accounts: watch::Receiver<Arc<Accounts>>,
-}
-
-impl Caller {
-    /// The user's name; `None` when no credentials were needed.
-    pub fn user(&self) -> Option<&str> {
-        self.user.as_deref()
-    }
-
-    fn rights(&self, topic: &TopicDefinition) -> Rights {
-        let name = topic.name.as_bytes();
-        let rights = match &self.user {
-            None => Rights::ALL,
-            Some(user) => self.accounts.borrow().rights(user, name, topic.owner.as_deref()),
-        };
-        match &self.token {
-            None => rights,
-            Some(token) => token.limit(name, rights),
-        }
-    }
-
-    fn may_create(&self, name: &TopicName) -> bool {
-        let may = self
-            .user
-            .as_ref()
-            .is_none_or(|user| self.accounts.borrow().may_create(user, name.as_bytes()));
-        let create = Rights::CREATE;
-        may && self
-            .token
-            .as_ref()
-            .is_none_or(|token| token.limit(name.as_bytes(), create) == create)
-    }
-
-    /// Came with nothing that leaves only some of its user's rights.
-    fn is_whole(&self) -> bool {
-        self.token.as_ref().is_none_or(|token| token.is_whole())
-    }
-
-    /// May see every topic and manage users.
-    pub fn is_admin(&self) -> bool {
-        self.is_whole()
-            && self.user.as_ref().is_none_or(|user| self.accounts.borrow().is_admin(user))
-    }
-}
 
 /// Counts a connection until it is dropped.
 pub struct ConnectionGuard {
@@ -222,6 +176,8 @@ pub struct Parts {
     pub accounts: watch::Receiver<Arc<Accounts>>,
     /// The bounds.
     pub limits: Arc<Limits>,
+    /// How long sessions of browsers live.
+    pub sessions: SessionBounds,
     /// Levels of topics whose maker names none.
     pub levels: DefaultLevels,
     /// The store.
@@ -235,12 +191,13 @@ pub struct Parts {
 impl Broker {
     /// From its parts, inside an actix system.
     pub fn new(parts: Parts) -> Broker {
-        let Parts { registry, doorkeeper, accounts, limits, levels, journal, memory, directory } =
-            parts;
+        let Parts { registry, doorkeeper, accounts, limits, sessions, .. } = parts;
+        let Parts { levels, journal, memory, directory, .. } = parts;
         Broker(Arc::new(Inner {
             registry,
             doorkeeper,
             redrives: Redrives::start_with(limits.redrives_max),
+            sessions: Sessions::start_with(sessions, accounts.clone()),
             accounts,
             limits,
             levels,
@@ -281,7 +238,7 @@ impl Broker {
 
     /// A caller without credentials, for doors that decided that none are needed.
     pub fn anonymous(&self) -> Caller {
-        Caller { user: None, token: None, accounts: self.0.accounts.clone() }
+        Caller::anonymous(self.0.accounts.clone())
     }
 
     /// Checks a password.
@@ -290,7 +247,7 @@ impl Broker {
     pub async fn login(&self, user: &str, password: &str) -> Result<Caller, BrokerError> {
         let login = Login { user: user.to_owned(), password: password.to_owned() };
         let user = self.0.doorkeeper.send(login).await.unwrap_or(Err(BrokerError::Stopping))?;
-        Ok(Caller { user: Some(user), token: None, accounts: self.0.accounts.clone() })
+        Ok(Caller::user_of(user, self.0.accounts.clone()))
     }
 
     /// The topic of that name.
@@ -308,6 +265,7 @@ impl Broker {
     fn handle(&self, caller: &Caller, entry: TopicEntry) -> TopicHandle {
         TopicHandle {
             rights: caller.rights(&entry.definition),
+            sees: caller.sees(&entry.definition),
             entry: Arc::new(entry),
             limits: self.0.limits.clone(),
         }
@@ -407,7 +365,7 @@ impl Broker {
         self.ask(DeleteQueue { queue: definition.number }).await?
     }
 
-    /// The topics the caller may read, in the order they were made: at most `limit` behind the one
+    /// The topics the caller may look at, in the order they were made: at most `limit` behind the one
     /// numbered `after`, and the number to go on behind.
     pub async fn list_topics(
         &self,
@@ -431,7 +389,7 @@ impl Broker {
             .into_iter()
             .filter(|entry| after.is_none_or(|after| entry.definition.number > after))
             .filter(|entry| entry.definition.name.as_bytes().starts_with(prefix))
-            .filter(|entry| caller.rights(&entry.definition).contains(Rights::READ));
+            .filter(|entry| caller.rights(&entry.definition).contains(Rights::LOOK));
         let page: Vec<_> = readable.by_ref().take(limit).collect();
         let more = readable.next().is_some();
         let next = page.last().filter(|_| more).map(|entry| entry.definition.number);
@@ -503,10 +461,19 @@ impl Broker {
         self.0.replies.send(Open(capacity)).await.map_err(|_| BrokerError::Stopping)
     }
 
-    /// Sends a reply to where a request wants it. Whoever knows the address may.
+    /// Sends a reply to where a request wants it. Whoever knows the address may, but for those who only
+    /// look: they see addresses in requests that are meant for others.
     ///
-    /// Errors: `Gone`, `Full`, `TooLarge`.
-    pub async fn reply(&self, to: ReplyAddress, reply: Replied) -> Result<(), ReplyRefused> {
+    /// Errors: `NotAllowed`, `Gone`, `Full`, `TooLarge`.
+    pub async fn reply(
+        &self,
+        caller: &Caller,
+        to: ReplyAddress,
+        reply: Replied,
+    ) -> Result<(), ReplyRefused> {
+        if !caller.may_act() {
+            return Err(BrokerError::NotAllowed("reply").into());
+        }
         let (size, limit) = (reply.body.len(), self.0.limits.body_bytes_max);
         if size > limit {
             return Err(BrokerError::TooLarge { size, limit }.into());
@@ -524,6 +491,8 @@ pub struct TopicHandle {
     /// several atomic operations.
     entry: Arc<TopicEntry>,
     rights: Rights,
+    /// The caller is shown payloads that the topic masks.
+    sees: bool,
     limits: Arc<Limits>,
 }
 
@@ -561,6 +530,14 @@ impl TopicHandle {
     /// The same topic with another caller's rights.
     pub fn for_caller(mut self, caller: &Caller) -> Self {
         self.rights = caller.rights(&self.entry.definition);
+        self.sees = caller.sees(&self.entry.definition);
+        self
+    }
+
+    /// The same for somebody who now wants to look and nothing else: a subscription takes nothing from
+    /// others then.
+    pub fn looking(mut self) -> Self {
+        self.rights = self.rights & Rights::LOOK;
         self
     }
 
@@ -582,10 +559,10 @@ impl TopicHandle {
             Op::Transfer { selection, .. } | Op::Redrive { selection, .. } => {
                 (Rights::WRITE, selection.ids())
             }
-            Op::Receive { .. } | Op::Find { .. } | Op::Peek { .. } | Op::List { .. } => {
-                (Rights::READ, 0)
+            Op::Find { .. } | Op::Peek { .. } | Op::List { .. } | Op::Counts { .. } => {
+                (Rights::LOOK, 0)
             }
-            Op::Counts { .. } | Op::Read { .. } | Op::Watch { .. } => (Rights::READ, 0),
+            Op::Receive { .. } | Op::Read { .. } | Op::Watch { .. } => (Rights::READ, 0),
             Op::ReadAfter { want: Want::Oldest(max), .. } => (Rights::READ, *max),
             Op::ReadAfter { want: Want::Newest, .. } => (Rights::READ, 1),
             Op::Ack(named) => (Rights::READ, named.len()),
@@ -606,6 +583,7 @@ impl TopicHandle {
 
     /// Sends a batch. What the caller may not do is answered in its slot; the rest is done in order.
     pub fn submit(&self, mut job: Job) {
+        job.sees = self.sees;
         for slot in job.slots() {
             if let Slot::Op(op) = slot
                 && let Err(error) = self.check(op)
@@ -648,7 +626,8 @@ impl TopicHandle {
         }
     }
 
-    /// Attaches a subscriber to a pubsub topic.
+    /// Attaches a subscriber to a pubsub topic. One who may only look takes no part: nothing counts as
+    /// handed out by it, and it is shown payloads as a look shows them.
     ///
     /// Errors: `NotAllowed`, `Refused(WrongKind)`, store errors.
     pub async fn subscribe(
@@ -657,8 +636,13 @@ impl TopicHandle {
         look: impl Into<Look>,
         slow: SlowPolicy,
     ) -> Result<Subscription, BrokerError> {
-        self.need(Rights::READ)?;
-        let subscribe = Subscribe { position, look: look.into(), slow };
+        self.need(Rights::LOOK)?;
+        let how = match self.rights.contains(Rights::READ) {
+            true => Part::Takes,
+            false if self.sees => Part::Watches,
+            false => Part::WatchesMasked,
+        };
+        let subscribe = Subscribe { position, look: look.into(), slow, how };
         self.entry.addr.send(subscribe).await.unwrap_or(Err(BrokerError::Unavailable))
     }
 
@@ -684,7 +668,7 @@ impl TopicHandle {
     ///
     /// Errors: `NotAllowed`, `TopicNotFound`, `Unavailable`.
     pub async fn describe(&self) -> Result<TopicFigures, BrokerError> {
-        self.need(Rights::READ)?;
+        self.need(Rights::LOOK)?;
         self.entry.addr.send(Describe).await.unwrap_or(Err(BrokerError::Unavailable))
     }
 }

@@ -272,12 +272,14 @@ pub struct Job {
     slots: Vec<Slot>,
     home: Option<Home>,
     tag: u64,
+    /// Who asks is shown payloads that the topic masks. Set by whoever knows the caller.
+    pub sees: bool,
 }
 
 impl Job {
     /// A job whose answer carries `tag`, for a session with several out.
     pub fn new(slots: Vec<Slot>, home: Home, tag: u64) -> Self {
-        Job { slots, home: Some(home), tag }
+        Job { slots, home: Some(home), tag, sees: false }
     }
 
     /// The ops and replies.
@@ -359,6 +361,19 @@ pub struct Subscribe {
     pub look: Look,
     /// What happens when it cannot follow.
     pub slow: SlowPolicy,
+    /// What it is to the topic.
+    pub how: Part,
+}
+
+/// What a subscriber is to its topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// What it is pushed counts as handed out; it takes the backlog.
+    Takes,
+    /// It takes nothing: others get what they would get without it.
+    Watches,
+    /// Likewise, and payloads that the topic masks are masked for it.
+    WatchesMasked,
 }
 
 /// To a topic: a subscriber that lagged has written all it was given.

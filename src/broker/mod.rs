@@ -15,6 +15,7 @@ mod rates;
 pub mod redrives;
 pub mod registry;
 pub mod replies;
+pub mod sessions;
 pub mod subscribers;
 pub mod topic;
 pub mod waiters;
@@ -22,10 +23,11 @@ pub mod waiters;
 pub use crate::engine::QueueFigures;
 pub use error::BrokerError;
 pub use handle::{Asked, Broker, BrokerState, Caller, ConnectionGuard, Consumer, DefaultLevels};
-pub use handle::{Found, Search, TopicHandle};
+pub use handle::{Found, NewSession, Search, TopicHandle};
 pub use messages::*;
 pub use rates::Rates;
 pub use replies::{Inbox, Replied, ReplyAddress, ReplyRefused};
+pub use sessions::SessionBounds;
 pub use subscribers::{Look, PushFormat, SlowPolicy, Subscription};
 
 /// The bounds of the broker, from `[limits]`; see config/octoq.toml for what each is for.

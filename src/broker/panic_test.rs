@@ -6,7 +6,7 @@ use super::{
     BrokerError, Caller, Limits, NewTopic, Op, Reply, TopicHandle, clock, doorkeeper::Doorkeeper,
 };
 use crate::auth::Accounts;
-use crate::config::AuthConfig;
+use crate::config::{AuthConfig, UiConfig};
 use crate::engine::local::{LocalFactory, MemoryBudget};
 use crate::engine::*;
 use crate::journal::{Journal, JournalSettings};
@@ -142,6 +142,7 @@ async fn broker(folder: &std::path::Path) -> Broker {
         doorkeeper,
         accounts,
         limits,
+        sessions: UiConfig::default().sessions(),
         levels,
         journal,
         memory,

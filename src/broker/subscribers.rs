@@ -4,7 +4,7 @@
 //! chunks; when it is full the subscriber lags: nothing more is offered until it has written
 //! everything, then it goes on from its own position in the history.
 
-use super::messages::{Drained, Unsubscribe, WeakTopic};
+use super::messages::{Drained, Part, Unsubscribe, WeakTopic};
 use crate::queue::{Gap, Message, Position, ReadBatch, Timestamp, TopicName};
 use bytes::{Bytes, BytesMut};
 use std::{
@@ -27,6 +27,8 @@ pub struct PushSource {
     pub epoch: u32,
     /// What the subscriber wants its pushes to be marked with.
     pub label: Option<Arc<str>>,
+    /// The message is masked: how long its body is, bytes.
+    pub masked: Option<u64>,
 }
 
 /// How pushes look to one family of clients.
@@ -168,6 +170,17 @@ impl Drop for Subscription {
     }
 }
 
+/// How a subscriber joins.
+#[derive(Debug)]
+pub struct Joins {
+    /// How its pushes look.
+    pub look: Look,
+    /// What happens when it cannot follow.
+    pub slow: SlowPolicy,
+    /// What it is to the topic.
+    pub part: Part,
+}
+
 #[derive(Debug)]
 struct Subscriber {
     chunks: mpsc::Sender<Bytes>,
@@ -176,6 +189,7 @@ struct Subscriber {
     /// Chunks are shared by those with the same format and label.
     label: Option<Arc<str>>,
     slow: SlowPolicy,
+    part: Part,
     /// Stretches of the backlog it still gets, before `next`.
     backlog: VecDeque<(u64, u64)>,
     /// The next sequence number it gets.
@@ -214,12 +228,15 @@ pub struct Subscribers {
     pub dropped: u64,
     /// Subscribers dropped for being slow.
     pub disconnected: u64,
+    /// The topic masks payloads, now.
+    pub masks: bool,
 }
 
 /// One encoded stretch of history, shared by all who are at its start.
 struct Encoded {
     format: &'static str,
     label: Option<Arc<str>>,
+    masked: bool,
     from: u64,
     next: u64,
     messages: u64,
@@ -256,17 +273,23 @@ impl Subscribers {
             pushed: 0,
             dropped: 0,
             disconnected: 0,
+            masks: false,
         }
     }
 
-    /// How many are attached; [`Self::is_empty`] also counts those that are joining.
+    /// How many are attached, those included who only watch.
     pub fn count(&self) -> usize {
         self.all.len()
     }
 
-    /// Nobody listens, and nobody is about to.
+    /// How many are attached and take what they are pushed.
+    pub fn takers(&self) -> usize {
+        self.all.values().filter(|subscriber| subscriber.part == Part::Takes).count()
+    }
+
+    /// Nobody takes what is published, and nobody is about to.
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty() && self.joining == 0
+        self.joining == 0 && !self.all.values().any(|one| one.part == Part::Takes)
     }
 
     /// How many lag.
@@ -279,11 +302,10 @@ impl Subscribers {
         &mut self,
         topic: WeakTopic,
         start: crate::engine::Start,
-        look: Look,
-        slow: SlowPolicy,
+        joins: Joins,
         capacity: usize,
     ) -> Subscription {
-        let Look { format, label } = look;
+        let Joins { look: Look { format, label }, slow, part } = joins;
         let first = start.backlog.first().map_or(start.next, |(from, _)| *from);
         let (sender, receiver) = mpsc::channel(capacity.max(1));
         let shared = Arc::new(Shared::default());
@@ -297,6 +319,7 @@ impl Subscribers {
                 format,
                 label,
                 slow,
+                part,
                 backlog: start.backlog.into(),
                 next: start.next,
                 gap: start.gap,
@@ -322,12 +345,13 @@ impl Subscribers {
         }
     }
 
-    /// The first sequence number that somebody is still to be sent.
+    /// The first sequence number that somebody who takes is still to be sent.
     pub fn floor(&self) -> u64 {
         let from = |subscriber: &Subscriber| {
             subscriber.backlog.front().map_or(subscriber.next, |(from, _)| *from)
         };
-        self.all.values().map(from).min().unwrap_or(u64::MAX)
+        let takers = self.all.values().filter(|subscriber| subscriber.part == Part::Takes);
+        takers.map(from).min().unwrap_or(u64::MAX)
     }
 
     /// Ends all subscriptions.
@@ -382,6 +406,7 @@ impl Subscribers {
                 && encoded.next <= want.to + 1
                 && encoded.format == subscriber.format.name
                 && encoded.label == subscriber.label
+                && encoded.masked == subscriber.is_masked(self.masks)
         }) else {
             return false;
         };
@@ -424,9 +449,17 @@ impl Subscribers {
         }
         let within = |message: &&Message| message.seq <= want.to;
         let messages = batch.messages.iter().filter(within).count() as u64;
+        let masked = subscriber.is_masked(self.masks);
         for message in batch.messages.iter().filter(within) {
-            (subscriber.format.message)(&self.source, message, &mut out);
+            if masked {
+                let (message, length) = message.masked();
+                self.source.masked = Some(length);
+                (subscriber.format.message)(&self.source, &message, &mut out);
+            } else {
+                (subscriber.format.message)(&self.source, message, &mut out);
+            }
         }
+        self.source.masked = None;
         let next = batch.next.min(want.to + 1);
         if out.is_empty() {
             subscriber.advance(next);
@@ -446,7 +479,8 @@ impl Subscribers {
             && let Some(subscriber) = self.all.get(&want.id)
         {
             let (format, label) = (subscriber.format.name, subscriber.label.clone());
-            round.keep(Encoded { format, label, from: want.from, next, messages, chunk });
+            let from = want.from;
+            round.keep(Encoded { format, label, masked, from, next, messages, chunk });
         }
     }
 
@@ -496,6 +530,11 @@ enum Offer {
 }
 
 impl Subscriber {
+    /// What it is pushed is masked, if the topic masks at all.
+    fn is_masked(&self, masks: bool) -> bool {
+        masks && self.part == Part::WatchesMasked
+    }
+
     fn want(&self, id: u64, head: u64) -> Option<Want> {
         if let Some((from, to)) = self.backlog.front() {
             return (*from <= head).then_some(Want { id, from: *from, to: (*to).min(head) });

@@ -11,7 +11,7 @@
 use super::messages::*;
 use super::rates::{Counted, Meter};
 use super::registry::Registry;
-use super::subscribers::{Ended, PushSource, Round, Subscribers, Want};
+use super::subscribers::{Ended, Joins, PushSource, Round, Subscribers, Want};
 use super::waiters::{Waiters, What};
 use super::{BrokerError, Limits, clock};
 use crate::engine::{Answer, Each, Engine, EngineError, EngineFactory, QueueFigures};
@@ -86,6 +86,15 @@ pub struct TopicActor {
     restarts: u64,
 }
 
+/// Who asks for an op.
+#[derive(Clone, Copy)]
+struct Asker {
+    /// Nobody waits for the reply any more, so nothing is handed out.
+    abandoned: bool,
+    /// It is shown payloads that the topic masks.
+    sees: bool,
+}
+
 /// A reply that is there, or one that will be.
 enum Outcome {
     Now(Reply),
@@ -140,8 +149,12 @@ impl TopicActor {
         strangers: Arc<AtomicU64>,
     ) -> Self {
         let definition = Arc::new(engine.definition().clone());
-        let source =
-            PushSource { topic: definition.name.clone(), epoch: definition.epoch, label: None };
+        let source = PushSource {
+            topic: definition.name.clone(),
+            epoch: definition.epoch,
+            label: None,
+            masked: None,
+        };
         TopicActor {
             definition,
             phase: Phase::Running(engine),
@@ -270,15 +283,15 @@ impl TopicActor {
         number.ok_or(Refusal::QueueNotFound.into())
     }
 
-    /// Does one op. `abandoned`: nobody waits for the reply, so nothing is handed out.
+    /// Does one op.
     fn perform(
         &mut self,
         now: Timestamp,
         op: Op,
-        abandoned: bool,
+        asker: Asker,
         reader: &mut Option<Cursor>,
     ) -> Outcome {
-        match self.try_perform(now, op, abandoned, reader) {
+        match self.try_perform(now, op, asker, reader) {
             Ok(outcome) => outcome,
             Err(error) => Outcome::Now(Reply::Failed(error)),
         }
@@ -288,14 +301,14 @@ impl TopicActor {
         &mut self,
         now: Timestamp,
         op: Op,
-        abandoned: bool,
+        asker: Asker,
         reader: &mut Option<Cursor>,
     ) -> Result<Outcome, BrokerError> {
         // The phase is taken out so that engine and actor can be used side by side.
         self.engine()?;
         let mut phase = std::mem::replace(&mut self.phase, Phase::Rebuilding);
         let outcome = match &mut phase {
-            Phase::Running(engine) => self.with_engine(engine.as_mut(), now, op, abandoned, reader),
+            Phase::Running(engine) => self.with_engine(engine.as_mut(), now, op, asker, reader),
             Phase::Rebuilding | Phase::Failed | Phase::Closing { .. } => {
                 Err(BrokerError::Unavailable)
             }
@@ -309,9 +322,15 @@ impl TopicActor {
         engine: &mut dyn Engine,
         now: Timestamp,
         op: Op,
-        abandoned: bool,
+        Asker { abandoned, sees }: Asker,
         reader: &mut Option<Cursor>,
     ) -> Result<Outcome, BrokerError> {
+        let masks = self.definition.policy.mask_payloads && !sees;
+        let shown = move |view: View| if masks { view.veiled() } else { view };
+        let all_shown = move |views: Vec<View>| match masks {
+            true => views.into_iter().map(shown).collect(),
+            false => views,
+        };
         Ok(match op {
             Op::Publish { to, messages } => {
                 let to = match &to {
@@ -366,20 +385,31 @@ impl TopicActor {
             }
             Op::Find { queue, id } => {
                 let queue = self.queue(engine, queue.as_ref())?;
-                Outcome::of(engine.find(queue, id), whole(|view| Reply::Views(vec![view])))
+                Outcome::of(
+                    engine.find(queue, id),
+                    whole(move |view| Reply::Views(vec![shown(view)])),
+                )
             }
             Op::Peek { queue, end, max } => {
                 let queue = self.queue(engine, queue.as_ref())?;
                 let max = max.min(self.limits.batch_max);
                 let bytes_max = self.limits.receive_bytes_max;
-                Outcome::of(engine.peek(queue, end, max, bytes_max), whole(Reply::Views))
+                Outcome::of(
+                    engine.peek(queue, end, max, bytes_max),
+                    whole(move |views| Reply::Views(all_shown(views))),
+                )
             }
             Op::List { queue, state, after, max } => {
                 let queue = self.queue(engine, queue.as_ref())?;
                 let max = max.min(self.limits.batch_max);
                 let bytes_max = self.limits.list_step_bytes;
                 let listed = engine.list(queue, state, after, max, bytes_max);
-                Outcome::of(listed, whole(Reply::Listed))
+                Outcome::of(
+                    listed,
+                    whole(move |page: Page| {
+                        Reply::Listed(Page { views: all_shown(page.views), next: page.next })
+                    }),
+                )
             }
             Op::Purge { queue } => {
                 let queue = self.queue(engine, queue.as_ref())?;
@@ -550,13 +580,13 @@ impl TopicActor {
             let (published, pushed) = (self.published.get(), self.subscribers.pushed);
             self.meter.tick(now, || Counted::new(published, pushed, &engine.totals()));
         }
-        let abandoned = job.is_abandoned();
+        let asker = Asker { abandoned: job.is_abandoned(), sees: job.sees };
         let mut later = Vec::new();
         let mut reader: Option<Cursor> = None;
         for (at, slot) in job.slots().iter_mut().enumerate() {
             if let Slot::Op(op) = slot {
                 let op = std::mem::replace(op, Op::Ack(Vec::new()));
-                match self.perform(now, op, abandoned, &mut reader) {
+                match self.perform(now, op, asker, &mut reader) {
                     Outcome::Now(reply) => *slot = Slot::Reply(reply),
                     Outcome::Later(reply) => later.push((at, reply, false)),
                     Outcome::Awaited(reply) => later.push((at, reply, true)),
@@ -638,6 +668,7 @@ impl TopicActor {
         }
         let Phase::Running(engine) = &mut self.phase else { return };
         let head = engine.committed();
+        self.subscribers.masks = self.definition.policy.mask_payloads;
         let mut round = Round::default();
         for mut want in self.subscribers.wants(head) {
             loop {
@@ -809,7 +840,7 @@ impl TopicActor {
         Ok(TopicFigures {
             definition: TopicDefinition::clone(&definition),
             queues,
-            subscribers: self.subscribers.count(),
+            subscribers: self.subscribers.takers(),
             lagging: self.subscribers.lagging(),
             waiters: self.waiters.len(),
             published: self.published.get(),
@@ -962,18 +993,24 @@ impl Handler<Subscribe> for TopicActor {
     type Result = ResponseActFuture<Self, Result<super::Subscription, BrokerError>>;
 
     fn handle(&mut self, request: Subscribe, ctx: &mut Context<Self>) -> Self::Result {
-        let position = request.position;
+        let (position, takes) = (request.position, request.how == Part::Takes);
         let started = self.guarded(ctx, |topic| {
             if topic.definition.kind != Kind::Pubsub {
                 return Err(Refusal::WrongKind.into());
             }
             let now = clock::now();
+            let epoch = topic.definition.epoch;
             let engine = topic.engine()?;
+            if position.is_none() && !takes {
+                // The backlog stays for those who take.
+                let next = engine.committed() + 1;
+                return Ok(Answer::Now(Ok(Start { backlog: Vec::new(), next, gap: None, epoch })));
+            }
             let answer = engine.resume(now, position);
             engine.flush(now);
             Ok(answer)
         });
-        self.subscribers.joining += 1;
+        self.subscribers.joining += usize::from(takes);
         let start = async move {
             match started {
                 None => Err(BrokerError::Unavailable),
@@ -984,12 +1021,12 @@ impl Handler<Subscribe> for TopicActor {
                 },
             }
         };
+        let joins = Joins { look: request.look, slow: request.slow, part: request.how };
         Box::pin(start.into_actor(self).map(
             move |start: Result<Start, BrokerError>, topic, ctx| {
-                topic.subscribers.joining -= 1;
+                topic.subscribers.joining -= usize::from(takes);
                 let (weak, capacity) = (ctx.address().downgrade(), topic.limits.subscriber_chunks);
-                let subscription =
-                    topic.subscribers.add(weak, start?, request.look, request.slow, capacity);
+                let subscription = topic.subscribers.add(weak, start?, joins, capacity);
                 topic.end_turn(ctx);
                 Ok(subscription)
             },

@@ -32,6 +32,11 @@ pub struct Message<'a> {
     body: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     base64: Option<Cow<'a, str>>,
+    /// The body is not for this caller, and has so many bytes.
+    #[serde(default)]
+    masked: bool,
+    #[serde(default)]
+    body_bytes: u64,
     /// A JSON object.
     #[serde(borrow, default)]
     pub attributes: Option<&'a RawValue>,
@@ -52,9 +57,12 @@ impl Message<'_> {
         Ok(serde_json::from_str(raw.get())?)
     }
 
-    /// The bytes that were published.
+    /// The bytes that were published, or a word about them where they are masked.
     pub fn bytes(&self) -> Result<Cow<'_, [u8]>, Failure> {
         match (&self.body, &self.base64) {
+            _ if self.masked => {
+                Ok(Cow::Owned(format!("(masked, {} bytes)", self.body_bytes).into_bytes()))
+            }
             (Some(text), _) => Ok(Cow::Borrowed(text.as_bytes())),
             (None, Some(coded)) => {
                 let decoded = STANDARD.decode(coded.as_bytes());
@@ -71,7 +79,12 @@ impl Message<'_> {
 pub fn print(out: &mut impl Write, raw: &RawValue, format: Format) -> Result<(), Failure> {
     match format {
         Format::Json => writeln!(out, "{}", raw.get())?,
-        Format::Raw => out.write_all(&Message::of(raw)?.bytes()?)?,
+        Format::Raw => {
+            let message = Message::of(raw)?;
+            if !message.masked {
+                out.write_all(&message.bytes()?)?;
+            }
+        }
         Format::Text => {
             out.write_all(&Message::of(raw)?.bytes()?)?;
             out.write_all(b"\n")?;

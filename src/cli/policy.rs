@@ -109,6 +109,9 @@ pub struct TopicPolicyArgs {
     /// Pubsub: for how long; 0 is for ever
     #[arg(long, value_name = "SPAN")]
     history_time: Option<Span>,
+    /// Bodies and the values of attributes are shown to administrators and the topic's owner only
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    mask_payloads: Option<bool>,
     /// Any settings, as the API names them; the flags above count more
     #[arg(long, value_name = "JSON")]
     policy: Option<String>,
@@ -131,6 +134,7 @@ impl TopicPolicyArgs {
             ("history_messages", self.history.map(Value::from)),
             ("history_bytes", self.history_bytes.map(|size| size.0.into())),
             ("history_ms", self.history_time.map(|span| span.millis().into())),
+            ("mask_payloads", self.mask_payloads.map(Value::from)),
         ];
         put(&mut fields, said);
         Ok(fields)
@@ -302,6 +306,11 @@ mod tests {
         let policy: TopicPolicy = serde_json::from_value(fields.into()).unwrap();
         assert_eq!((policy.capacity, policy.bytes_max, policy.ttl_ms), (5, 2048, 3_600_000));
         assert_eq!((policy.history_messages, policy.history_ms), (10, 86_400_000));
+        assert!(!policy.mask_payloads);
+        for (flag, masks) in [("--mask-payloads", true), ("--mask-payloads=false", false)] {
+            let fields = Topic::parse_from(["x", flag]).policy.fields().unwrap();
+            assert_eq!(fields["mask_payloads"], masks, "{flag}");
+        }
         assert!(Topic::parse_from(["x", "--policy", "[]"]).policy.fields().is_err());
     }
 

@@ -46,6 +46,9 @@ pub struct TailArgs {
     /// When this terminal cannot follow: miss messages and be told, or be closed
     #[arg(long, value_enum, default_value_t = Slow::Drop)]
     slow: Slow,
+    /// Take nothing: what was published while nobody listened stays for others. As a viewer always does
+    #[arg(long)]
+    look: bool,
     /// How messages are printed
     #[arg(long, short, value_enum, default_value_t)]
     output: Format,
@@ -171,6 +174,7 @@ impl Tail<'_> {
             ("epoch", self.position.map(|at| at.epoch.to_string())),
             ("seq", self.position.map(|at| at.seq.to_string())),
             ("slow", Some(slow.to_owned())),
+            ("look", self.arguments.look.then(|| "true".to_owned())),
         ];
         with_query(format!("{}/ws", topic_path(&self.arguments.topic)), &query)
     }

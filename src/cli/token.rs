@@ -41,7 +41,7 @@ enum Action {
         /// The user it acts for; the one who asks when left out
         #[arg(long = "for", value_name = "USER")]
         owner: Option<String>,
-        /// Letters: r read, w write, c clear, n make topics, m manage topics, a all that the user may
+        /// Letters: l look, r read, w write, c clear, n make topics, m manage topics, a all that the user may
         #[arg(long, default_value = "rw")]
         rights: String,
         /// Only on this topic; may be repeated

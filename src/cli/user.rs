@@ -19,6 +19,7 @@ use std::process::ExitCode;
 #[command(after_help = "Examples:
   echo 'a better one' | octoq user passwd admin
   octoq user put ada --topic orders --topic news
+  octoq user put screen --role viewer
   octoq user ls --url http://10.0.0.5:6790 --user admin")]
 pub struct UserArgs {
     #[command(flatten)]
@@ -51,7 +52,8 @@ enum Action {
     Put {
         /// The user
         name: String,
-        /// admin may do everything; user what its topics give
+        /// admin may do everything; operator everything but users; viewer look at everything;
+        /// user what its topics give
         #[arg(long, env = "OCTOQ_ROLE")]
         role: Option<String>,
         /// A topic on which it may do everything; may be repeated

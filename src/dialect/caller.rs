@@ -1,14 +1,23 @@
 //! Who sends an HTTP request: credentials, where it comes from, and whether a browser may send it.
 //! The same for every HTTP door; each says a refusal in its own words.
 
+use crate::auth::SessionId;
 use crate::broker::{Broker, BrokerError, Caller};
 use crate::config::{Anonymous, Config};
-use actix_web::{HttpRequest, http::header};
+use actix_web::{
+    HttpRequest,
+    http::{Method, header},
+};
 use base64::Engine as _;
 use std::{net::IpAddr, sync::Arc};
 
 /// What a 401 asks for, in `WWW-Authenticate`.
 pub const CHALLENGE: &str = "Basic realm=\"octoq\", charset=\"UTF-8\"";
+
+/// The cookie that says which session a browser has.
+pub const COOKIE: &str = "octoq_session";
+/// The header that says its second word.
+pub const CSRF: &str = "octoq-csrf";
 
 /// Lets callers in.
 #[derive(Clone)]
@@ -16,6 +25,7 @@ pub struct Gate {
     broker: Broker,
     anonymous: Anonymous,
     origins: Arc<[String]>,
+    cookies: bool,
 }
 
 /// Why a caller is not let in.
@@ -30,6 +40,12 @@ pub enum Turned {
     /// Credentials of another form.
     #[error("the Authorization header is neither `Basic <base64>` nor `Bearer <token>`")]
     Malformed,
+    /// A cookie that is good no more.
+    #[error("the session has ended: log in again")]
+    SessionEnded,
+    /// A browser that does something, and does not say that its page wanted it.
+    #[error("a request that changes something and has the cookie needs the header `octoq-csrf`")]
+    Csrf,
     /// No credentials, from somebody who needs them.
     #[error("not authenticated: {0}")]
     Stranger(Stranger),
@@ -72,22 +88,74 @@ pub enum Claim {
     User(String, String),
     /// A bearer token, likewise.
     Token(String),
+    /// A cookie, likewise.
+    Session(Cookie),
+}
+
+/// A cookie, and what belongs to it.
+pub struct Cookie {
+    /// `None`: it is the name of no session.
+    pub id: Option<SessionId>,
+    /// The second word, where it was said.
+    csrf: Option<String>,
+    /// The request changes nothing.
+    safe: bool,
+}
+
+impl Cookie {
+    /// The one of a request, if it has one. Of several the first counts.
+    pub fn of(request: &HttpRequest) -> Option<Cookie> {
+        let lines = request.headers().get_all(header::COOKIE);
+        let mut pairs =
+            lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(';'));
+        let value = pairs.find_map(|pair| match pair.trim().split_once('=') {
+            Some((COOKIE, value)) => Some(value),
+            _ => None,
+        })?;
+        let csrf = request.headers().get(CSRF).and_then(|word| word.to_str().ok());
+        let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        Some(Cookie { id: SessionId::parse(value), csrf: csrf.map(str::to_owned), safe })
+    }
+
+    /// Whether the page wanted the request.
+    ///
+    /// Errors: `Csrf`.
+    pub fn check(&self) -> Result<(), Turned> {
+        let said = |id: &SessionId| self.csrf.as_ref().is_some_and(|csrf| id.is_csrf(csrf));
+        match self.safe || self.id.as_ref().is_some_and(said) {
+            true => Ok(()),
+            false => Err(Turned::Csrf),
+        }
+    }
 }
 
 impl Gate {
     /// As `[auth]` and `http.origins` say.
     pub fn new(broker: &Broker, config: &Config) -> Gate {
         let (anonymous, origins) = (config.auth.anonymous, config.http.origins.clone().into());
-        Gate { broker: broker.clone(), anonymous, origins }
+        Gate { broker: broker.clone(), anonymous, origins, cookies: false }
+    }
+
+    /// The same, which also lets in browsers that have logged in.
+    pub fn with_cookies(self) -> Gate {
+        Gate { cookies: true, ..self }
+    }
+
+    /// Whether a request may come at all, whoever sends it.
+    ///
+    /// Errors: `Starting`, `ForeignOrigin`.
+    pub fn admit(&self, request: &HttpRequest) -> Result<(), Turned> {
+        if !self.broker.is_started() {
+            return Err(Turned::Starting);
+        }
+        self.check_origin(request)
     }
 
     /// Looks at a request; nothing is waited for.
     pub fn claim(&self, request: &HttpRequest) -> Result<Claim, Turned> {
-        if !self.broker.is_started() {
-            return Err(Turned::Starting);
-        }
-        self.check_origin(request)?;
-        match credentials(request)? {
+        self.admit(request)?;
+        // A page of another site cannot say the header, so it needs no second word.
+        match credentials(request)?.or_else(|| self.cookie(request)) {
             Some(claim) => Ok(claim),
             None => match self.is_stranger(request) {
                 None => Ok(Claim::Nobody(self.broker.anonymous())),
@@ -102,7 +170,20 @@ impl Gate {
             Claim::Nobody(caller) => Ok(caller),
             Claim::Token(token) => Ok(self.broker.login_with_token(&token)?),
             Claim::User(user, password) => Ok(self.broker.login(&user, &password).await?),
+            Claim::Session(cookie) => {
+                let id = cookie.id.as_ref().ok_or(Turned::SessionEnded)?;
+                let caller = match self.broker.login_with_session(id).await {
+                    Err(BrokerError::Unauthenticated) => return Err(Turned::SessionEnded),
+                    caller => caller?,
+                };
+                cookie.check()?;
+                Ok(caller)
+            }
         }
+    }
+
+    fn cookie(&self, request: &HttpRequest) -> Option<Claim> {
+        self.cookies.then(|| Cookie::of(request)).flatten().map(Claim::Session)
     }
 
     /// A web page of another site must not act through somebody's browser: an `Origin` must be the
@@ -177,6 +258,48 @@ fn host_is_an_address(host: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use actix_web::test::TestRequest;
+
+    #[test]
+    fn a_cookie_is_found_among_others() {
+        let id = "0123456789abcdef".repeat(4);
+        let table = [
+            (vec![format!("{COOKIE}={id}")], Some(true)),
+            (vec![format!("a=b; {COOKIE}={id};c=d")], Some(true)),
+            (vec!["a=b".to_owned(), format!("{COOKIE}={id}")], Some(true)),
+            (vec![format!("{COOKIE}=;{COOKIE}={id}")], Some(false)),
+            (vec![format!("{COOKIE}=x")], Some(false)),
+            (vec![format!("x{COOKIE}={id}")], None),
+            (vec![COOKIE.to_owned()], None),
+            (Vec::new(), None),
+        ];
+        for (lines, known) in table {
+            let request = lines.iter().fold(TestRequest::get(), |request, line| {
+                request.append_header((header::COOKIE, line.as_str()))
+            });
+            let found = Cookie::of(&request.to_http_request());
+            assert_eq!(found.map(|cookie| cookie.id.is_some()), known, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_changes_something_needs_the_second_word() {
+        let id = SessionId::fresh().unwrap();
+        let cookie = (header::COOKIE, format!("{COOKIE}={}", id.text()));
+        let check = |request: TestRequest| {
+            let request = request.append_header(cookie.clone()).to_http_request();
+            Cookie::of(&request).unwrap().check()
+        };
+        for safe in [Method::GET, Method::HEAD] {
+            assert_eq!(check(TestRequest::default().method(safe)), Ok(()));
+        }
+        for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+            let request = || TestRequest::default().method(method.clone());
+            assert_eq!(check(request()), Err(Turned::Csrf));
+            assert_eq!(check(request().append_header((CSRF, "wrong"))), Err(Turned::Csrf));
+            assert_eq!(check(request().append_header((CSRF, id.csrf()))), Ok(()));
+        }
+    }
 
     #[test]
     fn only_addresses_and_localhost_count_as_local_hosts() {

@@ -82,7 +82,7 @@ enum Event {
 /// An answer that lacks bodies which are on disk.
 enum Fill {
     Deliveries { deliveries: Vec<Delivery>, take: bool, to: oneshot::Sender<Whole<Vec<Delivery>>> },
-    View { view: View, to: oneshot::Sender<Whole<View>> },
+    View { view: Box<View>, to: oneshot::Sender<Whole<View>> },
     Views { views: Vec<View>, to: oneshot::Sender<Whole<Vec<View>>> },
     Page { page: Page, to: oneshot::Sender<Whole<Page>> },
     Read { batch: ReadBatch, to: oneshot::Sender<Whole<ReadBatch>> },
@@ -434,7 +434,7 @@ impl LocalEngine {
             Fill::View { mut view, to } => {
                 let whole = complete(&mut view.message);
                 let _ =
-                    to.send(if whole { Ok(view) } else { Err(Refusal::MessageNotFound.into()) });
+                    to.send(if whole { Ok(*view) } else { Err(Refusal::MessageNotFound.into()) });
             }
             Fill::Views { mut views, to } => {
                 views.retain_mut(|view| complete(&mut view.message));
@@ -933,7 +933,7 @@ impl Engine for LocalEngine {
         match self.broker().and_then(|topic| Ok(topic.find(queue, &id)?)) {
             Ok(view) => {
                 let missing = is_cold(&view.message);
-                self.filled(view, |view, to| Fill::View { view, to }, missing)
+                self.filled(view, |view, to| Fill::View { view: Box::new(view), to }, missing)
             }
             Err(error) => Answer::Now(Err(error)),
         }

@@ -41,6 +41,7 @@ impl Topic {
             Ready::Fresh(_) => {
                 return Some(View {
                     message,
+                    masked: None,
                     state: State::Ready,
                     attempts: 0,
                     due: None,
@@ -58,6 +59,7 @@ impl Topic {
         let flies = entry.state == State::InFlight;
         Some(View {
             message,
+            masked: None,
             state: entry.state,
             attempts: entry.attempts,
             due: waits.then_some(entry.due),

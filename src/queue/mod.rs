@@ -18,6 +18,7 @@ mod ids;
 mod keys;
 mod lane;
 mod looking;
+mod masking;
 pub mod message;
 #[cfg(test)]
 mod model;

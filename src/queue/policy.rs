@@ -80,6 +80,10 @@ pub struct TopicPolicy {
     pub history_ms: u64,
     /// Refuse publishes.
     pub paused_in: bool,
+    /// Who looks is shown neither bodies nor the values of attributes, unless it is an administrator or
+    /// the topic is its own.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mask_payloads: bool,
 }
 
 impl Default for TopicPolicy {
@@ -96,6 +100,7 @@ impl Default for TopicPolicy {
             history_bytes: 64 << 20,
             history_ms: 0,
             paused_in: false,
+            mask_payloads: false,
         }
     }
 }

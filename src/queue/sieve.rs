@@ -164,6 +164,11 @@ impl Sieve {
         *self == Sieve::default()
     }
 
+    /// It asks for something in bodies or attributes, so that its answer tells of them.
+    pub fn looks_inside(&self) -> bool {
+        self.text.is_some() || !self.json.is_empty() || !self.attributes.0.is_empty()
+    }
+
     /// Whether a message passes. Its body must be there.
     pub fn takes(&self, view: &View) -> bool {
         let (message, body) = (&view.message, view.message.body());

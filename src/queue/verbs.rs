@@ -123,6 +123,8 @@ impl Totals {
 pub struct View {
     /// The message.
     pub message: Message,
+    /// It is masked for who looks: the length of its body, bytes.
+    pub masked: Option<u64>,
     /// Where it is.
     pub state: State,
     /// Deliveries so far.

@@ -43,6 +43,26 @@ fn users_are_made_listed_changed_and_removed_while_the_broker_runs() {
 }
 
 #[test]
+fn a_viewer_looks_and_sees_no_masked_payload() {
+    let cli = Cli::start();
+    for role in ["viewer", "operator"] {
+        good(run(&mut cli.command(&["user", "put", role, "--role", role]), "word\n"));
+    }
+    bad(&run(&mut cli.command(&["user", "put", "x", "--role", "king"]), "word\n"), 1, "role");
+    cli.good(&["topic", "new", "cards", "--mask-payloads"]);
+    cli.good(&["put", "cards", "4111", "--attr", "card=4111"]);
+    let shown = good(as_user(&cli, "viewer", "word", &["peek", "cards"]));
+    assert!(shown.contains("(masked, 4 bytes)") && !shown.contains("4111"), "{shown}");
+    assert!(cli.good(&["topic", "info", "cards"]).contains("mask_payloads"));
+    bad(&as_user(&cli, "viewer", "word", &["get", "cards"]), 4, "not_allowed");
+    bad(&as_user(&cli, "viewer", "word", &["queue", "purge", "cards", "--yes"]), 4, "not_allowed");
+    bad(&as_user(&cli, "operator", "word", &["user", "ls"]), 4, "not_allowed");
+    good(as_user(&cli, "operator", "word", &["topic", "edit", "cards", "--mask-payloads=false"]));
+    assert!(good(as_user(&cli, "viewer", "word", &["peek", "cards"])).contains("4111"));
+    assert_eq!(good(as_user(&cli, "operator", "word", &["get", "cards"])), "4111\n");
+}
+
+#[test]
 fn a_store_without_a_broker_is_changed_when_no_broker_is_named() {
     let home = tempfile::tempdir().unwrap();
     let mut list = process::octoq(home.path());

@@ -14,11 +14,14 @@ mod forms;
 mod health;
 mod limits;
 mod looking;
+mod masks;
 mod moving;
 mod publishing;
 mod receiving;
 mod redriving;
 mod requests;
+mod roles;
+mod session;
 mod stats;
 mod topics;
 

@@ -45,7 +45,7 @@ impl Broker {
         self.ask(DissolveTopic(name.clone())).await?
     }
 
-    /// What defines the topics that the caller may read, in the order they were made. The one that
+    /// What defines the topics that the caller may look at, in the order they were made. The one that
     /// holds the queues without a topic is none of them.
     pub async fn topics(&self, caller: &Caller) -> Result<Vec<Arc<TopicDefinition>>, BrokerError> {
         let mut topics = self.all_topics(caller).await?;
@@ -60,7 +60,7 @@ impl Broker {
     ) -> Result<Vec<Arc<TopicDefinition>>, BrokerError> {
         let entries = self.ask(ListTopics).await?;
         let topics = entries.into_iter().map(|entry| entry.definition);
-        Ok(topics.filter(|topic| caller.rights(topic).contains(Rights::READ)).collect())
+        Ok(topics.filter(|topic| caller.rights(topic).contains(Rights::LOOK)).collect())
     }
 
     /// Changes all settings of a queue. Messages stay as they are; those that waited and have had as
@@ -181,7 +181,7 @@ impl Broker {
         Ok((self.handle(caller, entry), definition))
     }
 
-    /// All queues of topics that the caller may read, in no order.
+    /// All queues of topics that the caller may look at, in no order.
     pub async fn queues(
         &self,
         caller: &Caller,
@@ -190,7 +190,7 @@ impl Broker {
         let readable = queues
             .into_iter()
             .map(|(entry, definition)| (self.handle(caller, entry), definition))
-            .filter(|(handle, _)| handle.need(Rights::READ).is_ok());
+            .filter(|(handle, _)| handle.need(Rights::LOOK).is_ok());
         Ok(readable.collect())
     }
 
@@ -214,6 +214,7 @@ impl Broker {
         to: &QueueAddress,
         selection: Option<Selection>,
     ) -> Result<u64, BrokerError> {
+        from.need(Rights::WRITE)?;
         let find = FindTarget { from: from.name().clone(), to: to.clone() };
         let (entry, to) = self.ask(find).await??;
         self.handle(caller, entry).need(Rights::WRITE)?;

@@ -39,10 +39,12 @@ impl TopicHandle {
     /// Looks for messages until there are enough, everything was looked at, or as much as one request
     /// may look at (`limits.list_scan_max`, `limits.list_scan_bytes_max`). Ends when it is dropped.
     ///
-    /// Errors: `NotAllowed`, `Refused(QueueNotFound, WrongKind)`, `Unavailable`.
+    /// Errors: `NotAllowed`, also for who looks for something in payloads that are masked for it (the
+    /// answer would tell what they are), `Refused(QueueNotFound, WrongKind)`, `Unavailable`.
     pub async fn search(&self, search: Search) -> Result<Found, BrokerError> {
         let Search { queue, state, mut after, sieve, limit } = search;
         let (open, mut found) = (sieve.is_open(), Found::default());
+        let looks_inside = sieve.looks_inside();
         let (mut bytes, mut kept) = (0, 0);
         loop {
             let scan = STEP.min(self.limits.list_scan_max - found.scanned);
@@ -53,6 +55,9 @@ impl TopicHandle {
                 Reply::Failed(error) => return Err(error),
                 _ => return Err(BrokerError::Unavailable),
             };
+            if looks_inside && page.views.iter().any(|view| view.masked.is_some()) {
+                return Err(BrokerError::NotAllowed("look into payloads"));
+            }
             let last = page.views.len().saturating_sub(1);
             for (at, view) in page.views.into_iter().enumerate() {
                 let (cursor, length) = (view.cursor, view.message.body().len());
@@ -90,6 +95,7 @@ impl TopicHandle {
         max: u64,
         to: Option<&QueueName>,
     ) -> Result<u64, BrokerError> {
+        self.need(Rights::WRITE)?;
         // Those that die meanwhile are not meant: it would have no end.
         let dead = self.dead_letters(queue).await?.min(max);
         let mut done = 0;
@@ -133,6 +139,29 @@ impl TopicHandle {
         self.counted(op).await
     }
 
+    /// A dead letter as it is, whatever is masked, for who changes it without being shown it.
+    ///
+    /// Errors: `NotAllowed` unless the caller may also receive and publish; `Refused(QueueNotFound,
+    /// MessageNotFound)`.
+    pub async fn dead_letter(
+        &self,
+        queue: &QueueName,
+        id: &MessageId,
+    ) -> Result<Message, BrokerError> {
+        self.need(Rights::READ | Rights::WRITE)?;
+        let whole = TopicHandle { sees: true, ..self.clone() };
+        let find = Op::Find { queue: Some(queue.clone()), id: id.clone() };
+        match whole.ask(find).await? {
+            Reply::Views(views) => views
+                .into_iter()
+                .find(|view| view.state == State::Dead)
+                .map(|view| view.message)
+                .ok_or(Refusal::MessageNotFound.into()),
+            Reply::Failed(error) => Err(error),
+            _ => Err(BrokerError::Unavailable),
+        }
+    }
+
     /// How many dead letters a queue has.
     pub async fn dead_letters(&self, queue: &QueueName) -> Result<u64, BrokerError> {
         match self.ask(Op::Counts { queue: Some(queue.clone()) }).await? {
@@ -174,7 +203,7 @@ impl Broker {
         queue: &QueueName,
     ) -> Result<Option<Progress>, BrokerError> {
         let (handle, definition) = self.queue(caller, topic, queue).await?;
-        handle.need(Rights::READ)?;
+        handle.need(Rights::LOOK)?;
         let asked = self.0.redrives.send(RedriveOf(definition.number)).await;
         asked.map_err(|_| BrokerError::Stopping)
     }

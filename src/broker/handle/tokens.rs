@@ -23,11 +23,7 @@ impl Broker {
         let accounts = self.0.accounts.borrow();
         let token = accounts.token(&token_hash(token), clock::now().0);
         let token = token.ok_or(BrokerError::Unauthenticated)?.clone();
-        Ok(Caller {
-            user: Some(token.user.as_str().into()),
-            token: Some(Arc::new(token)),
-            accounts: self.0.accounts.clone(),
-        })
+        Ok(Caller::of_token(token, self.0.accounts.clone()))
     }
 
     /// All users.
@@ -75,7 +71,7 @@ impl Broker {
     /// Errors: `NotAllowed` unless the caller is an admin or makes a token for itself; `Account`; store
     /// errors.
     pub async fn put_token(&self, caller: &Caller, new: NewToken) -> Result<String, BrokerError> {
-        let own = caller.is_whole() && caller.user() == Some(&new.user);
+        let own = caller.is_whole() && caller.may_act() && caller.user() == Some(&new.user);
         if !caller.is_admin() && !own {
             return Err(BrokerError::NotAllowed("tokens"));
         }
@@ -90,7 +86,11 @@ impl Broker {
     /// Errors: as [`Broker::put_token`].
     pub async fn remove_token(&self, caller: &Caller, name: &str) -> Result<(), BrokerError> {
         // Who may not see it is not told whether it is there.
-        if !caller.is_admin() && !self.tokens(caller)?.iter().any(|(known, _)| known == name) {
+        let own = || {
+            let own = self.tokens(caller);
+            caller.may_act() && own.is_ok_and(|own| own.iter().any(|(known, _)| known == name))
+        };
+        if !caller.is_admin() && !own() {
             return Err(BrokerError::NotAllowed("tokens"));
         }
         self.change_accounts(Change::RemoveToken(name.to_owned())).await

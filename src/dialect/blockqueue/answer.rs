@@ -145,7 +145,8 @@ impl From<Turned> for Refused {
             Turned::Starting => 503,
             Turned::ForeignOrigin => 403,
             Turned::Malformed => 400,
-            Turned::Stranger(_) => 401,
+            Turned::Csrf => 403,
+            Turned::Stranger(_) | Turned::SessionEnded => 401,
             Turned::Broker(error) => return error.clone().into(),
         };
         Refused::failure(status, turned.to_string())

@@ -102,7 +102,10 @@ impl From<Turned> for Answer {
             Turned::Starting => Answer::detail(503, &turned.to_string()),
             Turned::ForeignOrigin => Answer::detail(403, &turned.to_string()),
             Turned::Malformed => Answer::detail(400, &turned.to_string()),
-            Turned::Stranger(_) => Answer::unauthenticated(&turned.to_string()),
+            Turned::Csrf => Answer::detail(403, &turned.to_string()),
+            Turned::Stranger(_) | Turned::SessionEnded => {
+                Answer::unauthenticated(&turned.to_string())
+            }
             Turned::Broker(error) => error.into(),
         }
     }

@@ -90,7 +90,7 @@ pub async fn list(asked: &Asked<'_>) -> Replied {
 /// `GET /queues/{queue_id}`
 pub async fn show(asked: &Asked<'_>) -> Replied {
     let FoundQueue { topic, definition } = asked.queue().await?;
-    topic.need(Rights::READ)?;
+    topic.need(Rights::LOOK)?;
     Ok(shown(200, topic.name(), &definition))
 }
 

@@ -32,7 +32,7 @@ pub async fn list(asked: &Asked<'_>) -> Replied {
 /// `GET /topics/{topic_id}`
 pub async fn show(asked: &Asked<'_>) -> Replied {
     let handle = asked.topic().await?;
-    handle.need(Rights::READ)?;
+    handle.need(Rights::LOOK)?;
     let mut body = Vec::new();
     view::topic(&mut body, handle.definition());
     Ok(Answer::json(200, body))

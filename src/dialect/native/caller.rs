@@ -24,6 +24,10 @@ impl From<Turned> for Problem {
                 "Pages of this origin may not come here",
                 turned.to_string(),
             ),
+            Turned::Csrf => {
+                Problem::new(403, "csrf", "The page must say its second word", turned.to_string())
+            }
+            Turned::SessionEnded => Problem::session_ended(turned.to_string()),
             Turned::Stranger(_) => Problem::unauthenticated(turned.to_string()),
             Turned::Malformed => Problem::invalid(turned.to_string()),
             Turned::Broker(error) => error.into(),
@@ -43,11 +47,19 @@ impl FromRequest for Who {
         let Some(native) = request.app_data::<web::Data<Native>>().cloned() else {
             return now(Err(BrokerError::Stopping.into()));
         };
+        // What a script asks for is answered to the script.
+        let mode = request.headers().get("sec-fetch-mode");
+        let script = mode.is_some_and(|mode| mode.as_bytes() != b"navigate");
+        let refuse = move |turned: Turned| match script {
+            true => Problem::from(turned).quiet(),
+            false => turned.into(),
+        };
         match native.gate.claim(request) {
-            Err(turned) => now(Err(turned.into())),
+            Err(turned) => now(Err(refuse(turned))),
             Ok(Claim::Nobody(caller)) => now(Ok(Who(caller))),
             Ok(claim) => {
-                Either::Right(Box::pin(async move { Ok(Who(native.gate.caller(claim).await?)) }))
+                let checked = async move { native.gate.caller(claim).await };
+                Either::Right(Box::pin(async move { Ok(Who(checked.await.map_err(refuse)?)) }))
             }
         }
     }

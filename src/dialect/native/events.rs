@@ -11,7 +11,7 @@ use super::message_view::BodyView;
 use super::names::topic_name;
 use super::problem::Problem;
 use crate::broker::subscribers::{Ended, PushSource};
-use crate::broker::{BrokerError, ConnectionGuard, PushFormat, Subscription};
+use crate::broker::{BrokerError, Caller, ConnectionGuard, PushFormat, Subscription};
 use crate::dialect::long_poll::Peer;
 use crate::queue::{Gap, Message, MessageId, Position, TopicName};
 use actix_web::http::header;
@@ -41,6 +41,9 @@ struct EventsQuery {
     last_event_id: Option<String>,
     /// What happens when the client cannot follow: `drop` (the default) or `close`.
     slow: Option<Slow>,
+    /// It only watches: nothing counts as handed out by it.
+    #[serde(default)]
+    look: bool,
 }
 
 /// A position as the id of an event: `epoch-seq`.
@@ -69,7 +72,10 @@ pub async fn subscribe(
         None => query.last_event_id.as_deref().map(position).transpose()?,
     };
     let slow = query.slow.unwrap_or_default().into();
-    let handle = native.topic(&who.0, &topic_name(&request)?).await?;
+    let mut handle = native.topic(&who.0, &topic_name(&request)?).await?;
+    if query.look {
+        handle = handle.looking();
+    }
     let subscription = handle.subscribe(said, FORMAT, slow).await?;
 
     let every = Duration::from_secs(native.http.events_heartbeat_s);
@@ -82,7 +88,7 @@ pub async fn subscribe(
         topic: handle.name().clone(),
         heartbeat,
         quiet: true,
-        left: left.map(|peer| async move { peer.left().await }.boxed_local()),
+        left: Some(gone(left, who.0).boxed_local()),
         _guard: native.broker.connection("events"),
     };
     let mut response = HttpResponse::Ok();
@@ -99,6 +105,20 @@ pub async fn subscribe(
             .insert_header((header::VARY, "Origin"));
     }
     Ok(response.streaming(events))
+}
+
+/// Returns when the client has left, or its session has ended.
+async fn gone(peer: Option<Peer>, caller: Caller) {
+    let left = async {
+        match peer {
+            Some(peer) => peer.left().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = left => (),
+        () = caller.ended() => (),
+    }
 }
 
 /// One event. JSON has no line ends, so its data is one line.
@@ -179,7 +199,7 @@ const FORMAT: PushFormat = PushFormat {
             seq,
             id,
             published_at_ms: message.published_at.0,
-            body: BodyView::of(message.body()),
+            body: BodyView::unless_masked(source.masked, message.body()),
             attributes: message.attributes().and_then(|text| serde_json::from_str(text).ok()),
         };
         event(out, "message", Some(Position { epoch, seq }), &data);
@@ -199,7 +219,7 @@ struct Events {
     heartbeat: Interval,
     /// Nothing was sent since the last heartbeat was due.
     quiet: bool,
-    /// Ends when the client has left.
+    /// Ends when the client has left, or is let in no more.
     left: Option<LocalBoxFuture<'static, ()>>,
     _guard: ConnectionGuard,
 }

@@ -2,20 +2,41 @@
 
 use crate::queue::*;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::value::RawValue;
 
-/// A body as JSON: text where it is text, base64 where not.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
+/// A body as JSON: text where it is text, base64 where not, and only its length where it is masked.
+#[derive(Debug)]
 pub enum BodyView<'a> {
     /// UTF-8.
     Body(&'a str),
     /// Anything else.
     Base64(String),
+    /// Not for this caller: so many bytes.
+    Masked(u64),
+}
+
+impl Serialize for BodyView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_map(None)?;
+        match self {
+            BodyView::Body(text) => fields.serialize_entry("body", text)?,
+            BodyView::Base64(text) => fields.serialize_entry("base64", text)?,
+            BodyView::Masked(bytes) => {
+                fields.serialize_entry("masked", &true)?;
+                fields.serialize_entry("body_bytes", bytes)?;
+            }
+        }
+        fields.end()
+    }
 }
 
 impl<'a> BodyView<'a> {
+    /// Of a message that may be masked.
+    pub fn unless_masked(masked: Option<u64>, body: &'a [u8]) -> Self {
+        masked.map_or_else(|| BodyView::of(body), BodyView::Masked)
+    }
+
     /// Of these bytes.
     pub fn of(body: &'a [u8]) -> Self {
         match std::str::from_utf8(body) {
@@ -180,7 +201,7 @@ impl<'a> From<&'a View> for MessageView<'a> {
             id: message.id().to_string(),
             seq: message.seq,
             state: view.state.into(),
-            body: BodyView::of(message.body()),
+            body: BodyView::unless_masked(view.masked, message.body()),
             attributes: message.attributes().and_then(|text| serde_json::from_str(text).ok()),
             published_at_ms: message.published_at.0,
             deliver_at_ms: extra.and_then(|extra| extra.deliver_at).map(|at| at.0),

@@ -28,6 +28,7 @@ mod queues;
 mod receive;
 mod redrive;
 mod replies;
+mod session;
 mod sieves;
 pub mod socket;
 mod stats;
@@ -44,7 +45,7 @@ use super::caller::Gate;
 use super::handles::Handles;
 use super::ui;
 use crate::broker::{Broker, BrokerError, Caller, TopicHandle};
-use crate::config::{HttpConfig, WsConfig};
+use crate::config::{HttpConfig, UiConfig, WsConfig};
 use crate::queue::TopicName;
 use actix_web::{HttpRequest, HttpResponse, Scope, http::header, web};
 use std::{sync::Arc, time::Duration};
@@ -59,6 +60,8 @@ pub struct Native {
     pub http: Arc<HttpConfig>,
     /// `[ws]`
     pub ws: Arc<WsConfig>,
+    /// `[ui]`
+    pub ui: Arc<UiConfig>,
     /// What happened on sockets, of all workers.
     pub sockets: Arc<socket::Figures>,
     handles: Handles,
@@ -71,9 +74,10 @@ impl Native {
         gate: Gate,
         http: Arc<HttpConfig>,
         ws: Arc<WsConfig>,
+        ui: Arc<UiConfig>,
         sockets: Arc<socket::Figures>,
     ) -> Self {
-        Native { broker, gate, http, ws, sockets, handles: Handles::default() }
+        Native { broker, gate, http, ws, ui, sockets, handles: Handles::default() }
     }
 
     /// The topic of that name, for this caller. Asks the registry only for names not met before.
@@ -86,15 +90,17 @@ impl Native {
 pub fn scope(path: &str, native: Native) -> Scope {
     let request_bytes_max = native.http.request_bytes_max;
     let body_timeout = BodyTimeout(Duration::from_millis(native.http.body_timeout_ms));
+    let pages = native.ui.enabled;
     web::scope(path)
         .app_data(web::Data::new(native))
         .app_data(web::PayloadConfig::new(request_bytes_max))
         .app_data(body_timeout)
-        .configure(routes)
+        .configure(|config| routes(config, pages))
 }
 
-/// All routes of the door. The busiest first: resources are tried in order.
-fn routes(config: &mut web::ServiceConfig) {
+/// All routes of the door. The busiest first: resources are tried in order. `pages`: those of the
+/// dashboard, too.
+fn routes(config: &mut web::ServiceConfig, pages: bool) {
     let v1 = web::scope("/v1")
         .configure(queue_routes)
         .service(
@@ -129,6 +135,13 @@ fn routes(config: &mut web::ServiceConfig) {
                 .route(web::get().to(tokens::list))
                 .route(web::post().to(tokens::make)),
         )
+        .service(
+            resource("/session", "GET, POST, DELETE")
+                .app_data(web::PayloadConfig::new(session::LOGIN_BYTES_MAX))
+                .route(web::get().to(session::show))
+                .route(web::post().to(session::begin))
+                .route(web::delete().to(session::end)),
+        )
         .service(post("/backup").route(web::post().to(backup::backup)))
         .service(resource("/stats", "GET").route(web::get().to(stats::broker)))
         .service(
@@ -137,10 +150,11 @@ fn routes(config: &mut web::ServiceConfig) {
                 .route(web::post().to(importing::import)),
         )
         .default_service(web::to(not_found));
+    config.configure(busy).service(v1);
+    if pages {
+        config.configure(ui::routes);
+    }
     config
-        .configure(busy)
-        .service(v1)
-        .configure(ui::routes)
         .service(resource("/livez", "GET").route(web::get().to(health::live)))
         .service(resource("/readyz", "GET").route(web::get().to(health::ready)))
         .service(resource("/metrics", "GET").route(web::get().to(metrics::metrics)))

@@ -1,7 +1,7 @@
 //! Messages that leave their place: deleted, purged, moved to another queue, edited.
 
 use super::Native;
-use super::asking::{queue_of, unexpected, views};
+use super::asking::{queue_of, unexpected};
 use super::body::Body;
 use super::caller::Who;
 use super::names::message_id;
@@ -167,9 +167,7 @@ pub async fn edit(request: HttpRequest, who: Who, native: web::Data<Native>, bod
         }
         None => queue.clone(),
     };
-    let looked = handle.ask(Op::Find { queue: Some(queue.clone()), id: id.clone() }).await?;
-    let dead = views(looked)?.into_iter().find(|view| view.state == State::Dead);
-    let message = dead.ok_or(BrokerError::from(Refusal::MessageNotFound))?.message;
+    let message = handle.dead_letter(&queue, &id).await?;
     let known = message.extra.as_deref().cloned().unwrap_or_default();
     let extra = Extra {
         attributes: attributes.or(known.attributes),

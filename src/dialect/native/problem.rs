@@ -1,5 +1,6 @@
 //! Refusals as `application/problem+json` (RFC 9457), each with one stable code.
 
+use super::session::no_cookie;
 use crate::auth::AccountError;
 use crate::broker::{BrokerError, ReplyRefused};
 use crate::dialect::caller::CHALLENGE;
@@ -7,6 +8,9 @@ use crate::queue::Refusal;
 use actix_web::{HttpResponse, HttpResponseBuilder, http::StatusCode};
 use serde::Serialize;
 use std::{borrow::Cow, fmt};
+
+/// What a 401 asks for where a browser would show a window of its own for [`CHALLENGE`].
+const BEARER: &str = "Bearer realm=\"octoq\"";
 
 /// What a client gets instead of an answer.
 #[derive(Debug, Clone, Serialize)]
@@ -19,6 +23,9 @@ pub struct Problem {
     pub title: &'static str,
     /// This one.
     pub detail: Cow<'static, str>,
+    /// A browser is not to ask for a password by itself.
+    #[serde(skip)]
+    pub quiet: bool,
 }
 
 impl Problem {
@@ -45,7 +52,17 @@ impl Problem {
         title: &'static str,
         detail: impl Into<Cow<'static, str>>,
     ) -> Problem {
-        Problem { status, code, title, detail: detail.into() }
+        Problem { status, code, title, detail: detail.into(), quiet: false }
+    }
+
+    /// A cookie that is good no more.
+    pub fn session_ended(detail: impl Into<Cow<'static, str>>) -> Problem {
+        Problem::new(401, "session_ended", "The session has ended", detail).quiet()
+    }
+
+    /// The same for the page of a browser that is to ask for a password itself.
+    pub fn quiet(self) -> Problem {
+        Problem { quiet: true, ..self }
     }
 
     /// As a whole answer.
@@ -54,8 +71,15 @@ impl Problem {
         let mut response = HttpResponseBuilder::new(status);
         response.content_type("application/problem+json");
         match self.code {
-            "unauthenticated" => {
+            "unauthenticated" if !self.quiet => {
                 response.insert_header(("WWW-Authenticate", CHALLENGE));
+            }
+            "unauthenticated" => {
+                response.insert_header(("WWW-Authenticate", BEARER));
+            }
+            "session_ended" => {
+                response.insert_header(("WWW-Authenticate", BEARER));
+                response.insert_header(("Set-Cookie", no_cookie()));
             }
             "unsupported_encoding" => {
                 response.insert_header(("Accept-Encoding", "identity"));

@@ -10,6 +10,7 @@ use super::names::both;
 use super::object::{Object, object_or_default};
 use super::problem::Problem;
 use super::sieves::Asked;
+use crate::auth::Rights;
 use crate::broker::redrives::{Progress, RATE_MAX, Running, Which};
 use crate::broker::{BrokerError, Op, Reply, Search, TopicHandle, clock};
 use crate::queue::*;
@@ -114,6 +115,9 @@ pub async fn redrive(
         return Ok(HttpResponse::Accepted().json(ProgressView::from(progress)));
     }
     let (handle, definition) = native.broker.queue(&who.0, &topic, &queue).await?;
+    if !asked.dry_run {
+        handle.need(Rights::WRITE)?;
+    }
     if let Some(to) = &to {
         // A wrong one is told by a dry run, too.
         native.broker.queue(&who.0, handle.name(), to).await?;

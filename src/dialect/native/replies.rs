@@ -25,7 +25,7 @@ pub fn replied(correlation: String, message: NewMessage) -> Result<Replied, Prob
 
 /// `POST /v1/replies/{address}/{correlation}` with a message: 204, or 404 when nobody waits there.
 pub async fn reply(
-    _who: Who,
+    who: Who,
     native: web::Data<Native>,
     path: web::Path<(String, String)>,
     body: Body,
@@ -33,6 +33,6 @@ pub async fn reply(
     let (address, correlation) = path.into_inner();
     let to: ReplyAddress = address.parse()?;
     let message = object::<PublishBody<'_>>(&body)?.message(clock::now(), None)?;
-    native.broker.reply(to, replied(correlation, message)?).await?;
+    native.broker.reply(&who.0, to, replied(correlation, message)?).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -12,9 +12,11 @@ use super::names::topic_name;
 use super::problem::Problem;
 use super::{Native, frame};
 use crate::broker::subscribers::{Ended, PushSource};
-use crate::broker::{PushFormat, Subscription};
+use crate::broker::{Caller, PushFormat, Subscription};
 use crate::queue::{Gap, Message};
-use actix::{Actor, ActorContext, AsyncContext, Context, StreamHandler};
+use actix::{
+    Actor, ActorContext, ActorFutureExt as _, AsyncContext, Context, StreamHandler, WrapFuture as _,
+};
 use actix_http::ws::{CloseCode, CloseReason, Codec, Frame, Message as WsMessage, ProtocolError};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
@@ -46,9 +48,12 @@ struct SubscribeQuery {
     seq: Option<u64>,
     /// What happens when it cannot follow: `drop` (the default) or `close`.
     slow: Option<Slow>,
+    /// It only watches: nothing counts as handed out by it.
+    #[serde(default)]
+    look: bool,
 }
 
-/// `GET /v1/topics/{topic}/ws?epoch=&seq=&slow=`: the first frame says where the subscription
+/// `GET /v1/topics/{topic}/ws?epoch=&seq=&slow=&look=`: the first frame says where the subscription
 /// starts (`subscribed`), then each message is one text frame, and each gap is told (`gap`).
 pub async fn subscribe(
     request: HttpRequest,
@@ -63,7 +68,10 @@ pub async fn subscribe(
     let slow = query.slow.unwrap_or_default().into();
     let mut response =
         ws::handshake(&request).map_err(|error| Problem::invalid(format!("WebSocket: {error}")))?;
-    let handle = native.broker.topic(&who.0, &topic_name(&request)?).await?;
+    let mut handle = native.broker.topic(&who.0, &topic_name(&request)?).await?;
+    if query.look {
+        handle = handle.looking();
+    }
     let subscription = handle.subscribe(position, FORMAT, slow).await?;
 
     let mut hello = BytesMut::new();
@@ -90,7 +98,7 @@ pub async fn subscribe(
     let guard = native.broker.connection("websocket");
     WsSession::create(|ctx| {
         ctx.add_stream(frames);
-        WsSession { control, heard: Instant::now(), settings, closing: false }
+        WsSession { control, caller: who.0, heard: Instant::now(), settings, closing: false }
     });
     let pushes = Pushes {
         hello: Some(hello.freeze()),
@@ -153,7 +161,7 @@ const FORMAT: PushFormat = PushFormat {
             seq: message.seq,
             id,
             published_at_ms: message.published_at.0,
-            body: BodyView::of(message.body()),
+            body: BodyView::unless_masked(source.masked, message.body()),
             attributes: message.attributes().and_then(|text| serde_json::from_str(text).ok()),
         };
         frame::text(out, &frame);
@@ -248,6 +256,7 @@ impl Stream for Frames {
 /// One subscriber's socket, as an actor: what it hears and when.
 struct WsSession {
     control: mpsc::Sender<Bytes>,
+    caller: Caller,
     heard: Instant,
     settings: Settings,
     closing: bool,
@@ -275,6 +284,11 @@ impl Actor for WsSession {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        let caller = self.caller.clone();
+        let logged_out = async move { caller.ended().await }.into_actor(self);
+        ctx.spawn(logged_out.map(|(), session, ctx| {
+            session.end(CloseCode::Policy, "the session has ended", ctx);
+        }));
         ctx.run_interval(self.settings.ping, |session, ctx| {
             if session.control.is_closed() || session.heard.elapsed() > session.settings.timeout {
                 session.end(CloseCode::Policy, "not heard of for too long", ctx);

@@ -132,6 +132,7 @@ fn message_frame<'a>(
     out: &mut BytesMut,
     head: MessageFrame<'a>,
     message: &'a Message,
+    masked: Option<u64>,
     binary: bool,
 ) {
     let mut made = uuid::Uuid::encode_buffer();
@@ -145,7 +146,7 @@ fn message_frame<'a>(
     };
     let body = message.body();
     let head = MessageFrame { id, ..head };
-    match BodyView::of(body) {
+    match BodyView::unless_masked(masked, body) {
         BodyView::Base64(_) if binary => frame::binary(out, &head, body),
         view => frame::text(out, &MessageFrame { body: Some(view), ..head }),
     }
@@ -196,7 +197,7 @@ pub fn delivery(out: &mut BytesMut, look: &DeliveryLook, delivery: &Delivery) {
         deadline_ms: delivery.receipt.map(|_| delivery.deadline.0),
         ..head("delivery", &look.sub, &look.topic, &delivery.message)
     };
-    message_frame(out, frame, &delivery.message, look.binary);
+    message_frame(out, frame, &delivery.message, None, look.binary);
 }
 
 #[derive(Serialize)]
@@ -249,7 +250,7 @@ fn push(source: &PushSource, message: &Message, out: &mut BytesMut, binary: bool
     let topic = String::from_utf8_lossy(source.topic.as_bytes());
     let sub = source.label.as_deref().unwrap_or_default();
     let frame = MessageFrame { epoch: Some(source.epoch), ..head("message", sub, &topic, message) };
-    message_frame(out, frame, message, binary);
+    message_frame(out, frame, message, source.masked, binary);
 }
 
 fn gap(source: &PushSource, gap: &Gap, out: &mut BytesMut) {

@@ -31,16 +31,19 @@ pub enum Reason {
     Protocol,
     /// A client that was not heard of.
     Silent,
+    /// Its caller's session ended.
+    LoggedOut,
     /// The broker stopped.
     Stop,
 }
 
-const REASONS: [(Reason, &str); 6] = [
+const REASONS: [(Reason, &str); 7] = [
     (Reason::Client, "client"),
     (Reason::TooSlow, "too_slow"),
     (Reason::TooLong, "too_long"),
     (Reason::Protocol, "protocol"),
     (Reason::Silent, "silent"),
+    (Reason::LoggedOut, "logged_out"),
     (Reason::Stop, "stop"),
 ];
 

@@ -57,6 +57,8 @@ pub enum Verb {
         sub: Arc<str>,
         /// Bodies that are not text come in binary frames.
         binary: bool,
+        /// It only watches: nothing counts as handed out by it.
+        look: bool,
     },
     /// Messages of a queue, to be acked.
     Consume {
@@ -147,6 +149,7 @@ struct Frame<'a> {
     slow: Option<Slow>,
     sub: Option<String>,
     binary: Option<bool>,
+    look: Option<bool>,
     prefetch: Option<usize>,
     ack_deadline_ms: Option<u64>,
     receipt: Option<String>,
@@ -259,6 +262,7 @@ impl Frame<'_> {
             ("slow", self.slow.is_some()),
             ("sub", self.sub.is_some()),
             ("binary", self.binary.is_some()),
+            ("look", self.look.is_some()),
             ("prefetch", self.prefetch.is_some()),
             ("ack_deadline_ms", self.ack_deadline_ms.is_some()),
             ("receipt", self.receipt.is_some()),
@@ -366,11 +370,12 @@ impl Frame<'_> {
     }
 
     fn subscribe(self) -> Result<Verb, Problem> {
-        self.only(&["topic", "epoch", "seq", "slow", "sub", "binary"])?;
+        self.only(&["topic", "epoch", "seq", "slow", "sub", "binary", "look"])?;
         let position = following::position(self.epoch, self.seq)?;
         let slow = self.slow.unwrap_or_default().into();
         let (topic, sub, binary) = (self.topic()?, self.sub()?, self.binary.unwrap_or(false));
-        Ok(Verb::Subscribe { topic, position, slow, sub, binary })
+        let look = self.look.unwrap_or(false);
+        Ok(Verb::Subscribe { topic, position, slow, sub, binary, look })
     }
 
     fn consume(self, bounds: &Bounds) -> Result<Verb, Problem> {

@@ -52,16 +52,18 @@ fn each_verb_is_read() {
                 slow: SlowPolicy::DropOldest,
                 sub: "t".into(),
                 binary: false,
+                look: false,
             },
         ),
         (
-            r#"{"op":"subscribe","topic":"t","epoch":1,"seq":2,"slow":"close","sub":"s","binary":true}"#.into(),
+            r#"{"op":"subscribe","topic":"t","epoch":1,"seq":2,"slow":"close","sub":"s","binary":true,"look":true}"#.into(),
             Verb::Subscribe {
                 topic: topic(),
                 position: Some(Position { epoch: 1, seq: 2 }),
                 slow: SlowPolicy::Disconnect,
                 sub: "s".into(),
                 binary: true,
+                look: true,
             },
         ),
         (

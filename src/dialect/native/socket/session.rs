@@ -107,6 +107,9 @@ impl Session {
         let broker = self.native.broker.clone();
         let stop = broker.stop_begun();
         tokio::pin!(stop);
+        let caller = self.caller.clone();
+        let logged_out = caller.ended();
+        tokio::pin!(logged_out);
         let every = Duration::from_secs(ws.ping_s);
         let mut pings = interval_at(tokio::time::Instant::now() + every, every);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -129,6 +132,10 @@ impl Session {
                 biased;
                 () = &mut stop => {
                     return End { reason: Reason::Stop, code: code::AWAY, text: "broker stops" };
+                }
+                () = &mut logged_out => {
+                    let text = "the session has ended";
+                    return End { reason: Reason::LoggedOut, code: code::POLICY, text };
                 }
                 (id, why) = poll_fn(|task| self.outbox.poll_ended(task)) => {
                     if let Some(end) = self.push_ended(id, why) {

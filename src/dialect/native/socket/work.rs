@@ -98,8 +98,9 @@ impl Session {
                 let what = What::Settled { receipts, single };
                 self.add(handle, op, Due { req: req.clone(), bytes, what });
             }
-            Verb::Subscribe { topic, position, slow, sub, binary } => {
+            Verb::Subscribe { topic, position, slow, sub, binary, look } => {
                 let handle = self.topic(&topic).await?;
+                let handle = if look { handle.looking() } else { handle };
                 self.subscribe(req, handle, position, slow, sub, binary)?;
             }
             Verb::Consume { topic, queue, prefetch, ack_deadline, sub, binary } => {
@@ -163,10 +164,14 @@ impl Session {
             }
             Verb::Reply { to, reply } => {
                 let (broker, req) = (self.native.broker.clone(), req.clone());
+                let caller = self.caller.clone();
                 self.due += 1;
                 self.pending.push(
-                    async move { Outcome::Sent { result: broker.reply(to, reply).await, req } }
-                        .boxed_local(),
+                    async move {
+                        let result = broker.reply(&caller, to, reply).await;
+                        Outcome::Sent { result, req }
+                    }
+                    .boxed_local(),
                 );
             }
             Verb::Ping => answer::pong(&mut self.written, req),
