@@ -6,7 +6,7 @@
 
 pub mod environment;
 
-use crate::broker::{Limits, SessionBounds};
+use crate::broker::{Limits, SessionBounds, observer::Observing};
 use crate::journal::JournalSettings;
 use crate::queue::{Level, policy::DURATION_MS_MAX};
 use serde::{Deserialize, Serialize};
@@ -486,7 +486,7 @@ impl Default for AuthConfig {
     }
 }
 
-/// `[ui]`: the dashboard, and the sessions of browsers that log in.
+/// `[ui]`: the dashboard, the sessions of browsers that log in, and what is remembered for them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UiConfig {
@@ -504,6 +504,16 @@ pub struct UiConfig {
     pub cookie_secure: bool,
     /// Proxies whose `X-Forwarded-Proto` is believed.
     pub trusted_proxies: Vec<IpAddr>,
+    /// Sockets of `/v1/watch`.
+    pub watchers_max: usize,
+    /// Longest frame such a socket is sent once a second.
+    pub tick_bytes_max: usize,
+    /// Topics with a history of their own.
+    pub history_topics: usize,
+    /// Sessions on the list of connections; more are only counted.
+    pub connections_listed_max: usize,
+    /// A message that has been ready for longer is told of.
+    pub oldest_ready_s: u64,
 }
 
 impl Default for UiConfig {
@@ -516,6 +526,11 @@ impl Default for UiConfig {
             sessions_max: 1000,
             cookie_secure: false,
             trusted_proxies: Vec::new(),
+            watchers_max: 100,
+            tick_bytes_max: 20 << 10,
+            history_topics: 5000,
+            connections_listed_max: 100_000,
+            oldest_ready_s: 3600,
         }
     }
 }
@@ -715,7 +730,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let positive: [(&'static str, u64); 41] = [
+        let positive: [(&'static str, u64); 42] = [
             ("store.queue_max", self.store.queue_max as u64),
             ("store.commit_records_max", self.store.commit_records_max as u64),
             ("store.commit_bytes_max", self.store.commit_bytes_max as u64),
@@ -749,6 +764,7 @@ impl Config {
             ("dsmq.request_timeout_s", self.dsmq.request_timeout_s),
             ("dsmq.stuck_s", self.dsmq.stuck_s),
             ("ui.sessions_max", self.ui.sessions_max as u64),
+            ("ui.watchers_max", self.ui.watchers_max as u64),
             ("limits.body_bytes_max", self.limits.body_bytes_max as u64),
             ("limits.batch_max", self.limits.batch_max as u64),
             ("limits.receive_bytes_max", self.limits.receive_bytes_max as u64),
@@ -773,6 +789,12 @@ impl Config {
             return Err(ConfigError::Value {
                 key: "dsmq.message_bytes_max",
                 problem: format!("must be between 64 and {DSMQ_MESSAGE_BYTES_MAX}"),
+            });
+        }
+        if !(4096..=1 << 20).contains(&self.ui.tick_bytes_max) {
+            return Err(ConfigError::Value {
+                key: "ui.tick_bytes_max",
+                problem: "must be between 4096 and 1048576".into(),
             });
         }
         if self.dsmq.retention_seconds > DURATION_MS_MAX / 1000 {
@@ -817,6 +839,15 @@ impl Config {
             subscriber_stuck: Duration::from_secs(limits.subscriber_stuck_s),
             // On one core the client could not run meanwhile.
             poll: Duration::from_micros(if cores() > 1 { limits.poll_us } else { 0 }),
+        }
+    }
+
+    /// What is remembered of it all.
+    pub fn observing(&self) -> Observing {
+        Observing {
+            history_topics: self.ui.history_topics,
+            oldest_max_ms: self.ui.oldest_ready_s.saturating_mul(1000),
+            connections_max: self.ui.connections_listed_max,
         }
     }
 

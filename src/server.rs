@@ -208,6 +208,7 @@ impl Server {
             journal: journal.clone(),
             memory,
             directory,
+            observing: config.observing(),
         };
         let broker = Broker::new(parts);
 

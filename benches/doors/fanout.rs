@@ -16,7 +16,7 @@ use std::{
 const SUBSCRIBERS: usize = 100;
 
 /// A frame of a client, masked with zeros.
-fn frame(text: &str) -> Vec<u8> {
+pub fn frame(text: &str) -> Vec<u8> {
     let mut out = vec![0x81];
     match u16::try_from(text.len()) {
         Ok(short) if short < 126 => out.push(0x80 | short as u8),
@@ -35,7 +35,7 @@ fn frame(text: &str) -> Vec<u8> {
 }
 
 /// Reads until what was read ends like this.
-fn read_until(stream: &mut TcpStream, end: &[u8]) -> Vec<u8> {
+pub fn read_until(stream: &mut TcpStream, end: &[u8]) -> Vec<u8> {
     let mut read = Vec::new();
     let mut byte = [0];
     while !read.ends_with(end) {

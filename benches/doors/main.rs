@@ -16,6 +16,7 @@ mod push;
 mod reference;
 mod setup;
 mod turns;
+mod watch;
 
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ fn main() {
         arguments.is_empty() || arguments.iter().any(|word| name.contains(word.as_str()))
     };
     type Bench = (&'static str, fn(&mut setup::Broker));
-    let benches: [Bench; 12] = [
+    let benches: [Bench; 13] = [
         ("login", |broker| otq::login(broker)),
         ("one", |broker| otq::one_at_a_time(broker)),
         ("sync", |broker| otq::one_sync_publish(broker)),
@@ -42,6 +43,7 @@ fn main() {
         ("sockets", |broker| fanout::to_sockets(broker)),
         ("events", |broker| fanout::to_events(broker)),
         ("latency", |broker| fanout::latency(broker)),
+        ("watch", |broker| watch::ten_sockets(broker)),
         ("open", open::serving_again),
     ];
     for (name, bench) in benches {

@@ -105,6 +105,11 @@ impl Token {
         self.rights.chars().all(|letter| letter == 'l')
     }
 
+    /// With it everything may be looked at that its user may look at.
+    pub fn looks_everywhere(&self) -> bool {
+        self.topics.is_empty() && self.rights.contains(['a', 'l'])
+    }
+
     /// It does all that its user may, also beyond topics.
     pub fn is_whole(&self) -> bool {
         self.topics.is_empty() && self.rights.contains('a')

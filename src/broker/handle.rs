@@ -3,6 +3,7 @@
 mod accounts;
 mod backups;
 mod caller;
+mod observing;
 mod queues;
 mod searching;
 mod sessions;
@@ -10,11 +11,14 @@ mod tokens;
 
 pub use backups::Backup;
 pub use caller::Caller;
+pub use observing::{DeadQueue, Presence};
 pub use searching::{Found, Search};
 pub use sessions::NewSession;
 
+use super::connections::{Connections, Traffic};
 use super::doorkeeper::{Doorkeeper, Login};
 use super::messages::*;
+use super::observer::{Observer, Observing};
 use super::redrives::Redrives;
 use super::registry::{Begin, Registry};
 use super::replies::{Deliver, Inbox, Open, Replied, Replies, ReplyAddress, ReplyRefused};
@@ -74,6 +78,11 @@ struct Inner {
     started: AtomicBool,
     stopping: watch::Sender<bool>,
     replies: Addr<Replies>,
+    observer: Addr<Observer>,
+    /// Grows whenever the observer has looked.
+    looks: watch::Receiver<u64>,
+    listed: Addr<Connections>,
+    last_connection: AtomicU64,
     connections: [AtomicU64; DOORS.len()],
     unreported: [AtomicU64; DOORS.len()],
 }
@@ -100,11 +109,24 @@ impl Drop for ConnectionGuard {
 pub struct Consumer {
     topic: Addr<super::topic::TopicActor>,
     queue: u32,
+    traffic: Option<Arc<Traffic>>,
+}
+
+impl Consumer {
+    /// Counted among what this session is subscribed to.
+    pub fn counted(mut self, traffic: &Arc<Traffic>) -> Consumer {
+        traffic.subscribed();
+        self.traffic = Some(traffic.clone());
+        self
+    }
 }
 
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.topic.do_send(Unconsume(self.queue));
+        if let Some(traffic) = &self.traffic {
+            traffic.unsubscribed();
+        }
     }
 }
 
@@ -186,13 +208,17 @@ pub struct Parts {
     pub memory: Arc<MemoryBudget>,
     /// The registry's [`version`](Registry::version).
     pub directory: Arc<AtomicU64>,
+    /// The bounds of what is seen of it all.
+    pub observing: Observing,
 }
 
 impl Broker {
     /// From its parts, inside an actix system.
     pub fn new(parts: Parts) -> Broker {
         let Parts { registry, doorkeeper, accounts, limits, sessions, .. } = parts;
-        let Parts { levels, journal, memory, directory, .. } = parts;
+        let Parts { levels, journal, memory, directory, observing, .. } = parts;
+        let listed = Connections::start_with(observing.connections_max);
+        let (observer, looks) = Observer::start_with(&registry, directory.clone(), observing);
         Broker(Arc::new(Inner {
             registry,
             doorkeeper,
@@ -209,6 +235,10 @@ impl Broker {
             started: AtomicBool::new(false),
             stopping: watch::Sender::new(false),
             replies: Replies::default().start(),
+            observer,
+            looks,
+            listed,
+            last_connection: AtomicU64::new(0),
             connections: std::array::from_fn(|_| AtomicU64::new(0)),
             unreported: std::array::from_fn(|_| AtomicU64::new(0)),
         }))
@@ -653,7 +683,7 @@ impl TopicHandle {
         self.need(Rights::READ)?;
         let answer = self.entry.addr.send(Consume(queue)).await;
         let queue = answer.unwrap_or(Err(BrokerError::Unavailable))?;
-        Ok(Consumer { topic: self.entry.addr.clone(), queue })
+        Ok(Consumer { topic: self.entry.addr.clone(), queue, traffic: None })
     }
 
     /// The topic has a queue of that name. A topic that does not answer has none.

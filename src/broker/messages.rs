@@ -499,6 +499,8 @@ pub struct TopicEntry {
     pub gone: Arc<std::sync::atomic::AtomicBool>,
     /// How many messages it has that came into the world in other topics.
     pub strangers: Arc<std::sync::atomic::AtomicU64>,
+    /// Its figures.
+    pub gauge: Arc<super::gauge::Gauge>,
 }
 
 /// To the registry: the topic of that name.

@@ -3,12 +3,16 @@
 //! Holds the registry, one actor per topic with its waiting receivers and subscribers, and the
 //! checks of passwords. Never knows bytes on a wire or what a client's reply looks like.
 
+mod attention;
 pub mod clock;
+pub mod connections;
 mod directory;
 pub mod doorkeeper;
 pub mod error;
+mod gauge;
 pub mod handle;
 pub mod messages;
+pub mod observer;
 #[cfg(test)]
 mod panic_test;
 mod rates;
@@ -18,17 +22,21 @@ pub mod replies;
 pub mod sessions;
 pub mod subscribers;
 pub mod topic;
+mod trail;
 pub mod waiters;
 
 pub use crate::engine::QueueFigures;
+pub use attention::{Attention, Severity};
+pub use connections::{Arrival, Closer, Closing, Traffic, closing};
 pub use error::BrokerError;
 pub use handle::{Asked, Broker, BrokerState, Caller, ConnectionGuard, Consumer, DefaultLevels};
-pub use handle::{Found, NewSession, Search, TopicHandle};
+pub use handle::{DeadQueue, Found, NewSession, Presence, Search, TopicHandle};
 pub use messages::*;
 pub use rates::Rates;
 pub use replies::{Inbox, Replied, ReplyAddress, ReplyRefused};
 pub use sessions::SessionBounds;
 pub use subscribers::{Look, PushFormat, SlowPolicy, Subscription};
+pub use trail::Point;
 
 /// The bounds of the broker, from `[limits]`; see config/octoq.toml for what each is for.
 #[derive(Debug, Clone, PartialEq, Eq)]

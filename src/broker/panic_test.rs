@@ -89,6 +89,9 @@ impl Engine for Fragile {
     fn totals(&self) -> Totals {
         self.0.totals()
     }
+    fn sum(&self) -> TopicSum {
+        self.0.sum()
+    }
     fn strangers(&self) -> u64 {
         self.0.strangers()
     }
@@ -147,6 +150,7 @@ async fn broker(folder: &std::path::Path) -> Broker {
         journal,
         memory,
         directory,
+        observing: Default::default(),
     });
     broker.begin(Vec::new(), Vec::new()).await.unwrap();
     broker

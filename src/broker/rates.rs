@@ -17,6 +17,23 @@ pub struct Rates {
     pub delivered: f64,
     /// Acked or taken.
     pub acked: f64,
+    /// Handed out again.
+    pub redelivered: f64,
+    /// Dropped by overflow, or missed by slow subscribers.
+    pub dropped: f64,
+}
+
+impl Rates {
+    /// With those of another topic.
+    pub fn plus(self, other: &Rates) -> Rates {
+        Rates {
+            published: self.published + other.published,
+            delivered: self.delivered + other.delivered,
+            acked: self.acked + other.acked,
+            redelivered: self.redelivered + other.redelivered,
+            dropped: self.dropped + other.dropped,
+        }
+    }
 }
 
 /// What is counted.
@@ -28,12 +45,45 @@ pub struct Counted {
     pub delivered: u64,
     /// Acked or taken.
     pub acked: u64,
+    /// Handed out again.
+    pub redelivered: u64,
+    /// Dropped by overflow, or missed by slow subscribers.
+    pub dropped: u64,
 }
 
 impl Counted {
-    /// Of a topic's queues, with what it published and pushed itself.
-    pub fn new(published: u64, pushed: u64, queues: &Totals) -> Counted {
-        Counted { published, delivered: queues.delivered + pushed, acked: queues.acked }
+    /// Of a topic's queues, with what it published and pushed itself, and what its subscribers missed.
+    pub fn new(published: u64, pushed: u64, missed: u64, queues: &Totals) -> Counted {
+        Counted {
+            published,
+            delivered: queues.delivered + pushed,
+            acked: queues.acked,
+            redelivered: queues.redelivered,
+            dropped: queues.dropped + missed,
+        }
+    }
+
+    /// What came between. A topic that was rebuilt counts its queues from zero again.
+    pub fn since(&self, before: &Counted) -> Counted {
+        let more = |now: u64, before: u64| if now < before { now } else { now - before };
+        Counted {
+            published: more(self.published, before.published),
+            delivered: more(self.delivered, before.delivered),
+            acked: more(self.acked, before.acked),
+            redelivered: more(self.redelivered, before.redelivered),
+            dropped: more(self.dropped, before.dropped),
+        }
+    }
+
+    /// Both.
+    pub fn plus(self, other: &Counted) -> Counted {
+        Counted {
+            published: self.published + other.published,
+            delivered: self.delivered + other.delivered,
+            acked: self.acked + other.acked,
+            redelivered: self.redelivered + other.redelivered,
+            dropped: self.dropped + other.dropped,
+        }
     }
 }
 
@@ -68,7 +118,14 @@ impl Meter {
             published: rate(counted.published, before.published),
             delivered: rate(counted.delivered, before.delivered),
             acked: rate(counted.acked, before.acked),
+            redelivered: rate(counted.redelivered, before.redelivered),
+            dropped: rate(counted.dropped, before.dropped),
         }
+    }
+
+    /// Nothing happened in the window: the rates are zero until the next [`Meter::tick`].
+    pub fn is_quiet(&self, now: Timestamp) -> bool {
+        self.samples.back().is_none_or(|(at, _)| now.since_ms(*at) > WINDOW_MS)
     }
 }
 

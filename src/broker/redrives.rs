@@ -63,6 +63,8 @@ pub struct Progress {
 }
 
 struct Known {
+    topic: TopicName,
+    queue: QueueName,
     /// `None`: it has ended.
     task: Option<SpawnHandle>,
     done: Arc<AtomicU64>,
@@ -146,11 +148,12 @@ impl Handler<StartRedrive> for Redrives {
             Which::Passing(_, _) => None,
         };
         let done = Arc::new(AtomicU64::new(0));
+        let (topic, queue) = (handle.name().clone(), running.queue.clone());
         let task = run(handle, running, dead, done.clone()).into_actor(self);
         let task = ctx.spawn(task.map(move |ended, redrives, _| {
             redrives.end(number, ended.err());
         }));
-        let known = Known { task: Some(task), done, total, error: None };
+        let known = Known { topic, queue, task: Some(task), done, total, error: None };
         let progress = known.progress();
         self.known.insert(number, known);
         Ok(progress)
@@ -230,6 +233,21 @@ impl Handler<RedriveOf> for Redrives {
 
     fn handle(&mut self, RedriveOf(number): RedriveOf, _: &mut Context<Self>) -> Self::Result {
         self.known.get(&number).map(Known::progress)
+    }
+}
+
+/// To the redrives: all that run, and of which queue of which topic.
+#[derive(Message)]
+#[rtype(result = "Vec<(TopicName, QueueName, Progress)>")]
+pub struct RunningRedrives;
+
+impl Handler<RunningRedrives> for Redrives {
+    type Result = Vec<(TopicName, QueueName, Progress)>;
+
+    fn handle(&mut self, _: RunningRedrives, _: &mut Context<Self>) -> Self::Result {
+        let running = self.known.values().filter(|known| known.task.is_some());
+        let shown = |known: &Known| (known.topic.clone(), known.queue.clone(), known.progress());
+        running.map(shown).collect()
     }
 }
 

@@ -7,6 +7,7 @@
 mod queues;
 
 use super::directory::Directory;
+use super::gauge::Gauge;
 use super::messages::*;
 use super::topic::TopicActor;
 use super::{BrokerError, Limits, clock};
@@ -82,19 +83,21 @@ impl Registry {
         let (factory, limits) = (self.factory.clone(), self.limits.clone());
         let strangers = Arc::new(AtomicU64::new(engine.strangers()));
         let seen = strangers.clone();
+        let gauge = Arc::<Gauge>::default();
+        let written = gauge.clone();
         let registry = ctx.address().downgrade();
         let mut hasher = FxHasher::default();
         definition.name.hash(&mut hasher);
         let at = hasher.finish() as usize % self.arbiters.len().max(1);
         let topic = move |_: &mut Context<TopicActor>| {
-            TopicActor::new(engine, factory, registry, limits, seen)
+            TopicActor::new(engine, factory, registry, limits, seen, written)
         };
         let addr = match self.arbiters.get(at) {
             Some(arbiter) => Supervisor::start_in_arbiter(arbiter, topic),
             None => Supervisor::start(topic),
         };
-        let entry =
-            TopicEntry { addr, definition: definition.clone(), gone: Arc::default(), strangers };
+        let (definition_of, gone) = (definition.clone(), Arc::default());
+        let entry = TopicEntry { addr, definition: definition_of, gone, strangers, gauge };
         self.directory.touch();
         self.by_name.insert(definition.name.clone(), definition.number);
         self.by_number.insert(definition.number, entry.clone());

@@ -4,6 +4,7 @@
 //! chunks; when it is full the subscriber lags: nothing more is offered until it has written
 //! everything, then it goes on from its own position in the history.
 
+use super::connections::Traffic;
 use super::messages::{Drained, Part, Unsubscribe, WeakTopic};
 use crate::queue::{Gap, Message, Position, ReadBatch, Timestamp, TopicName};
 use bytes::{Bytes, BytesMut};
@@ -55,11 +56,21 @@ pub struct Look {
     pub format: PushFormat,
     /// What its own are marked with, where the format has a place for it.
     pub label: Option<Arc<str>>,
+    /// Where it is counted.
+    pub traffic: Option<Arc<Traffic>>,
 }
 
 impl From<PushFormat> for Look {
     fn from(format: PushFormat) -> Self {
-        Look { format, label: None }
+        Look { format, label: None, traffic: None }
+    }
+}
+
+impl Look {
+    /// Counted by this session.
+    pub fn counted(mut self, traffic: &Arc<Traffic>) -> Look {
+        self.traffic = Some(traffic.clone());
+        self
     }
 }
 
@@ -92,6 +103,16 @@ struct Shared {
     /// The topic offers nothing more until it hears [`Drained`].
     lagging: AtomicBool,
     ended: AtomicU8,
+    traffic: Option<Arc<Traffic>>,
+}
+
+impl Shared {
+    /// A chunk was written, or never will be.
+    fn unbuffer(&self, chunk: &Bytes) {
+        if let Some(traffic) = &self.traffic {
+            traffic.unbuffer(chunk.len());
+        }
+    }
 }
 
 /// A session's end of a subscription. Dropping it unsubscribes.
@@ -113,6 +134,9 @@ impl Subscription {
     /// The next chunk of encoded pushes; `None` when the subscription has ended.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let polled = self.chunks.poll_recv(cx);
+        if let Poll::Ready(Some(chunk)) = &polled {
+            self.shared.unbuffer(chunk);
+        }
         if polled.is_pending() && self.shared.lagging.swap(false, Ordering::AcqRel) {
             self.tell(Drained(self.id));
         }
@@ -126,7 +150,9 @@ impl Subscription {
 
     /// A chunk that is there already.
     pub fn try_chunk(&mut self) -> Option<Bytes> {
-        self.chunks.try_recv().ok()
+        let chunk = self.chunks.try_recv().ok()?;
+        self.shared.unbuffer(&chunk);
+        Some(chunk)
     }
 
     /// Where a subscriber is that said where it was, and has heard nothing yet: what it would say when
@@ -167,6 +193,11 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.tell(Unsubscribe(self.id));
+        self.chunks.close();
+        while self.try_chunk().is_some() {}
+        if let Some(traffic) = &self.shared.traffic {
+            traffic.unsubscribed();
+        }
     }
 }
 
@@ -305,10 +336,13 @@ impl Subscribers {
         joins: Joins,
         capacity: usize,
     ) -> Subscription {
-        let Joins { look: Look { format, label }, slow, part } = joins;
+        let Joins { look: Look { format, label, traffic }, slow, part } = joins;
+        if let Some(traffic) = &traffic {
+            traffic.subscribed();
+        }
         let first = start.backlog.first().map_or(start.next, |(from, _)| *from);
         let (sender, receiver) = mpsc::channel(capacity.max(1));
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { traffic, ..Shared::default() });
         let id = self.next_id;
         self.next_id += 1;
         self.all.insert(
@@ -341,7 +375,7 @@ impl Subscribers {
     /// It has written all it was given.
     pub fn drained(&mut self, id: u64) {
         if let Some(subscriber) = self.all.get_mut(&id) {
-            subscriber.lagging = false;
+            subscriber.set_lagging(false);
         }
     }
 
@@ -413,6 +447,7 @@ impl Subscribers {
         match subscriber.offer(encoded.chunk.clone(), pushed_bytes, now) {
             Offer::Taken => {
                 subscriber.advance(encoded.next);
+                subscriber.count(encoded.messages);
                 self.pushed += encoded.messages;
             }
             Offer::Full => (),
@@ -469,6 +504,7 @@ impl Subscribers {
         match subscriber.offer(chunk.clone(), pushed_bytes, now) {
             Offer::Taken => {
                 subscriber.advance(next);
+                subscriber.count(messages);
                 self.pushed += messages;
                 self.dropped += gap.map_or(0, |gap| gap.to.saturating_sub(gap.from) + 1);
             }
@@ -550,7 +586,37 @@ impl Subscriber {
         }
     }
 
+    fn set_lagging(&mut self, lagging: bool) {
+        if self.lagging != lagging
+            && let Some(traffic) = &self.shared.traffic
+        {
+            traffic.lags(lagging);
+        }
+        self.lagging = lagging;
+    }
+
+    fn count(&self, messages: u64) {
+        if let Some(traffic) = &self.shared.traffic {
+            traffic.sent(messages as usize);
+        }
+    }
+
     fn offer(&mut self, chunk: Bytes, pushed_bytes: u64, now: Timestamp) -> Offer {
+        // Before the session can take it.
+        let bytes = chunk.len();
+        if let Some(traffic) = &self.shared.traffic {
+            traffic.buffer(bytes);
+        }
+        let offer = self.try_offer(chunk, pushed_bytes, now);
+        if let Some(traffic) = &self.shared.traffic
+            && !matches!(offer, Offer::Taken)
+        {
+            traffic.unbuffer(bytes);
+        }
+        offer
+    }
+
+    fn try_offer(&mut self, chunk: Bytes, pushed_bytes: u64, now: Timestamp) -> Offer {
         use mpsc::error::TrySendError;
         let chunk = match self.chunks.try_send(chunk) {
             Ok(()) => return Offer::Taken,
@@ -567,11 +633,17 @@ impl Subscriber {
             }
             Err(TrySendError::Closed(_)) => Offer::Closed,
             Err(TrySendError::Full(_)) => {
-                self.lagging = true;
+                self.set_lagging(true);
                 self.lag_from_bytes = pushed_bytes;
                 self.lag_since = now;
                 Offer::Full
             }
         }
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.set_lagging(false);
     }
 }

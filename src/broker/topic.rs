@@ -8,6 +8,7 @@
 //! answers `unavailable`, and the engine is built anew from what is durable while the mailbox
 //! waits.
 
+use super::gauge::{Gauge, Notes, Reading};
 use super::messages::*;
 use super::rates::{Counted, Meter};
 use super::registry::Registry;
@@ -68,6 +69,8 @@ pub struct TopicActor {
     limits: Arc<Limits>,
     /// How many messages of other topics are here, for all to see.
     strangers: Arc<AtomicU64>,
+    /// Its figures, for all to see.
+    gauge: Notes,
     subscribers: Subscribers,
     waiters: Waiters,
     /// How many connections consume a queue, by its number.
@@ -147,6 +150,7 @@ impl TopicActor {
         registry: WeakAddr<Registry>,
         limits: Arc<Limits>,
         strangers: Arc<AtomicU64>,
+        gauge: Arc<Gauge>,
     ) -> Self {
         let definition = Arc::new(engine.definition().clone());
         let source = PushSource {
@@ -162,6 +166,7 @@ impl TopicActor {
             registry,
             limits,
             strangers,
+            gauge: Notes::new(gauge),
             subscribers: Subscribers::new(source),
             waiters: Waiters::default(),
             consumers: FxHashMap::default(),
@@ -254,6 +259,7 @@ impl TopicActor {
         self.definition = Arc::new(engine.definition().clone());
         self.phase = Phase::Running(engine);
         self.connect(ctx);
+        self.gauge.changed();
         self.ready = true;
     }
 
@@ -578,7 +584,8 @@ impl TopicActor {
         let now = clock::now();
         if let Phase::Running(engine) = &self.phase {
             let (published, pushed) = (self.published.get(), self.subscribers.pushed);
-            self.meter.tick(now, || Counted::new(published, pushed, &engine.totals()));
+            let missed = self.subscribers.dropped;
+            self.meter.tick(now, || Counted::new(published, pushed, missed, &engine.totals()));
         }
         let asker = Asker { abandoned: job.is_abandoned(), sees: job.sees };
         let mut later = Vec::new();
@@ -608,6 +615,7 @@ impl TopicActor {
         if receipts.is_empty() {
             return;
         }
+        self.gauge.changed();
         self.guarded(ctx, |topic| {
             if let Phase::Running(engine) = &mut topic.phase {
                 let now = clock::now();
@@ -713,6 +721,7 @@ impl TopicActor {
 
     fn loaded(&mut self, want: Want, batch: Option<ReadBatch>, ctx: &mut Context<Self>) {
         let now = clock::now();
+        self.gauge.changed();
         match batch {
             Some(batch) => {
                 self.subscribers.send_read(
@@ -752,6 +761,7 @@ impl TopicActor {
             if let Phase::Running(engine) = &mut topic.phase
                 && engine.next_deadline().is_some_and(|deadline| deadline <= now)
             {
+                topic.gauge.changed();
                 let advanced = engine.expire(now);
                 topic.ready |= advanced.ready;
             }
@@ -760,7 +770,11 @@ impl TopicActor {
                     if let Phase::Running(engine) = &mut topic.phase {
                         topic.ready |= engine.take_freed();
                     }
+                    let waiting = topic.waiters.len();
                     topic.serve_waiters(now, &own);
+                    if topic.waiters.len() != waiting {
+                        topic.gauge.changed();
+                    }
                 }
                 None => topic.ready = false,
             }
@@ -775,6 +789,7 @@ impl TopicActor {
         if let Phase::Running(engine) = &self.phase {
             self.strangers.store(engine.strangers(), Relaxed);
         }
+        self.note(now);
         let leaving = match &mut self.phase {
             Phase::Running(engine) => engine.departures(),
             Phase::Rebuilding | Phase::Failed | Phase::Closing { .. } => Vec::new(),
@@ -786,6 +801,31 @@ impl TopicActor {
         }
     }
 
+    /// Lets everybody see the figures, when they have changed and it is time again.
+    fn note(&mut self, now: Timestamp) {
+        let Phase::Running(engine) = &self.phase else { return };
+        if !self.gauge.is_due(now) {
+            return;
+        }
+        let sum = engine.sum();
+        let (pushed, missed) = (self.subscribers.pushed, self.subscribers.dropped);
+        self.gauge.write(
+            now,
+            &Reading {
+                counted: Counted::new(self.published.get(), pushed, missed, &sum.totals),
+                counts: sum.counts,
+                queues: sum.queues,
+                paused_in: sum.paused_in,
+                paused_out: sum.paused_out,
+                full_per_mille: sum.full_per_mille,
+                subscribers: self.subscribers.count() as u64,
+                lagging: self.subscribers.lagging() as u64,
+                consumers: self.consumers.values().sum(),
+                waiting: self.waiters.len() as u64,
+            },
+        );
+    }
+
     fn guarded_push(&mut self, now: Timestamp, ctx: &mut Context<Self>) {
         let pushed = catch_unwind(AssertUnwindSafe(|| self.push(now, ctx)));
         if pushed.is_err() {
@@ -795,6 +835,7 @@ impl TopicActor {
 
     /// Lets the other actors of the arbiter run after a stretch of work.
     fn spend(&mut self, ctx: &mut Context<Self>) {
+        self.gauge.changed();
         self.work += 1;
         if self.work >= YIELD_AFTER {
             self.work = 0;
@@ -810,7 +851,9 @@ impl TopicActor {
         };
         let stuck = (self.subscribers.lagging() > 0)
             .then(|| clock::now().after(self.limits.subscriber_stuck / 4));
-        [engine, self.waiters.next_deadline(), stuck].into_iter().flatten().min()
+        let running = matches!(self.phase, Phase::Running(_));
+        let note = self.gauge.due().filter(|_| running);
+        [engine, self.waiters.next_deadline(), stuck, note].into_iter().flatten().min()
     }
 
     fn figures(&mut self) -> Result<TopicFigures, BrokerError> {
@@ -830,7 +873,8 @@ impl TopicActor {
             add(queue.number, queue.name, queue.policy, engine.counts(queue.number));
         }
         let (committed, totals) = (engine.committed(), engine.totals());
-        let so_far = Counted::new(self.published.get(), self.subscribers.pushed, &totals);
+        let (pushed, missed) = (self.subscribers.pushed, self.subscribers.dropped);
+        let so_far = Counted::new(self.published.get(), pushed, missed, &totals);
         let whole = |(number, name, policy, figures)| {
             let consumers = self.consumers.get(&number).copied().unwrap_or(0);
             let waiting = self.waiters.receivers_at(number) as u64;
@@ -1025,6 +1069,7 @@ impl Handler<Subscribe> for TopicActor {
         Box::pin(start.into_actor(self).map(
             move |start: Result<Start, BrokerError>, topic, ctx| {
                 topic.subscribers.joining -= usize::from(takes);
+                topic.gauge.changed();
                 let (weak, capacity) = (ctx.address().downgrade(), topic.limits.subscriber_chunks);
                 let subscription = topic.subscribers.add(weak, start?, joins, capacity);
                 topic.end_turn(ctx);
@@ -1038,6 +1083,7 @@ impl Handler<Drained> for TopicActor {
     type Result = ();
 
     fn handle(&mut self, Drained(id): Drained, _: &mut Context<Self>) {
+        self.gauge.changed();
         self.subscribers.drained(id);
     }
 }
@@ -1046,6 +1092,7 @@ impl Handler<Unsubscribe> for TopicActor {
     type Result = ();
 
     fn handle(&mut self, Unsubscribe(id): Unsubscribe, _: &mut Context<Self>) {
+        self.gauge.changed();
         self.subscribers.remove(id);
     }
 }
@@ -1064,6 +1111,7 @@ impl Handler<Consume> for TopicActor {
             }
         });
         let number = number.unwrap_or(Err(BrokerError::Unavailable))?;
+        self.gauge.changed();
         *self.consumers.entry(number).or_default() += 1;
         Ok(number)
     }
@@ -1073,6 +1121,7 @@ impl Handler<Unconsume> for TopicActor {
     type Result = ();
 
     fn handle(&mut self, Unconsume(queue): Unconsume, _: &mut Context<Self>) {
+        self.gauge.changed();
         if let Some(count) = self.consumers.get_mut(&queue) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -1094,6 +1143,7 @@ impl Handler<Adopt> for TopicActor {
     type Result = ();
 
     fn handle(&mut self, Adopt(leaving): Adopt, ctx: &mut Context<Self>) {
+        self.gauge.changed();
         self.guarded(ctx, |topic| {
             if let Phase::Running(engine) = &mut topic.phase {
                 engine.adopt(clock::now(), leaving);
@@ -1107,6 +1157,7 @@ impl Handler<Reshape> for TopicActor {
     type Result = ResponseFuture<Result<(), BrokerError>>;
 
     fn handle(&mut self, Reshape(change): Reshape, ctx: &mut Context<Self>) -> Self::Result {
+        self.gauge.changed();
         let dropped = match &change {
             Change::DropQueue(queue) => Some(*queue),
             _ => None,
@@ -1159,6 +1210,7 @@ impl Handler<Detach> for TopicActor {
     type Result = ResponseFuture<Result<Box<Detached>, BrokerError>>;
 
     fn handle(&mut self, Detach(queue): Detach, ctx: &mut Context<Self>) -> Self::Result {
+        self.gauge.changed();
         let answer = self.guarded(ctx, |topic| {
             let now = clock::now();
             let engine = topic.engine()?;
@@ -1176,6 +1228,7 @@ impl Handler<Attach> for TopicActor {
     type Result = ResponseFuture<Result<(), (BrokerError, Option<Box<Detached>>)>>;
 
     fn handle(&mut self, Attach(detached): Attach, ctx: &mut Context<Self>) -> Self::Result {
+        self.gauge.changed();
         let mut parcel = Some(detached);
         let answer = self.guarded(ctx, |topic| {
             let now = clock::now();

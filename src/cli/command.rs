@@ -56,6 +56,10 @@ enum Command {
 
     /// Figures of the broker, again and again
     Stat(stat::StatArgs),
+    /// What happened in the last ten minutes or day
+    History(history::HistoryArgs),
+    /// Who is connected; end a connection
+    Connection(connection::ConnectionArgs),
     /// All queues on the whole screen, busiest first
     Top(top::TopArgs),
     /// Is there a broker that takes work
@@ -153,6 +157,8 @@ pub fn main() -> ExitCode {
         Some(Command::Queue(arguments)) => queue::run(arguments),
         Some(Command::Definitions(arguments)) => definitions::run(arguments),
         Some(Command::Stat(arguments)) => stat::run(arguments),
+        Some(Command::History(arguments)) => history::run(arguments),
+        Some(Command::Connection(arguments)) => connection::run(arguments),
         Some(Command::Top(arguments)) => top::run(arguments),
         Some(Command::Health(arguments)) => health::run(arguments),
         Some(Command::User(arguments)) => user::run(arguments),

@@ -26,6 +26,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections that may wait in the kernel.
 pub const BACKLOG: i32 = 1024;
 
+/// How long a session that is to end may go on writing to a client that does not read.
+const END_GRACE: Duration = Duration::from_secs(2);
+
 /// What is said on the connections of one door. Cloned for each of them.
 pub trait Protocol: Clone + Send + Unpin + 'static {
     /// The door's name, for logs.
@@ -84,6 +87,12 @@ impl<P: Protocol> Seat<P> {
                 self.door.do_send(Accepted(stream, peer, protocol.arrival()));
             }
         }
+    }
+
+    /// Ends this session, from elsewhere, in its protocol's manner.
+    pub fn closer(&self) -> crate::broker::Closer {
+        let (door, id) = (self.door.clone(), self.id);
+        Box::new(move || door.do_send(EndSession(id)))
     }
 
     /// Closes the whole door: no more connections, and all that are open are told to end.
@@ -225,6 +234,35 @@ impl<P: Protocol> Handler<Closed> for Door<P> {
         self.sessions.remove(&id);
         self.parked.retain(|parked| *parked != id);
         self.ended.notify_waiters();
+    }
+}
+
+/// Somebody wants a session to end.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct EndSession(u64);
+
+impl<P: Protocol> Handler<EndSession> for Door<P> {
+    type Result = ();
+
+    fn handle(&mut self, EndSession(id): EndSession, _: &mut Context<Self>) {
+        if let Some((session, _)) = self.sessions.get(&id) {
+            session.do_send(EndSoon);
+        }
+    }
+}
+
+/// To the session: like [`Shut`], but a client that does not read is not waited for.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct EndSoon;
+
+impl<P: Protocol> Handler<EndSoon> for Session<P> {
+    type Result = ();
+
+    fn handle(&mut self, _: EndSoon, ctx: &mut Context<Self>) {
+        self.shut.send_replace(true);
+        ctx.run_later(END_GRACE, |_, ctx| ctx.stop());
     }
 }
 

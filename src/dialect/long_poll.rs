@@ -9,8 +9,14 @@
 use crate::broker::{BrokerError, Op, Reply, TopicHandle};
 use crate::queue::Receipt;
 use actix_web::HttpRequest;
-use std::net::TcpStream as StdStream;
-use std::{future::pending, io, os::fd::AsFd, rc::Rc, time::Duration};
+use std::net::{Shutdown, TcpStream as StdStream};
+use std::{
+    future::pending,
+    io,
+    os::fd::AsFd,
+    rc::{Rc, Weak},
+    time::Duration,
+};
 use tokio::{io::Interest, net::TcpStream, time::timeout};
 
 /// Answers that are there within this time are not worth watching the connection for.
@@ -24,6 +30,11 @@ impl Peer {
     /// Of a connection that was just accepted.
     pub fn of(stream: &impl AsFd) -> io::Result<Peer> {
         Ok(Peer(Rc::new(StdStream::from(stream.as_fd().try_clone_to_owned()?))))
+    }
+
+    /// The same, without keeping the connection open.
+    pub fn leash(&self) -> Leash {
+        Leash(Rc::downgrade(&self.0))
     }
 
     /// Whether it will send nothing more. What it has sent and nobody has read yet hides its leaving.
@@ -58,6 +69,20 @@ impl Peer {
             if watched.try_io(Interest::READABLE, look).is_ok() {
                 return Ok(());
             }
+        }
+    }
+}
+
+/// Ends a connection whose client takes nothing more, and so cannot be told the end.
+#[derive(Clone)]
+pub struct Leash(Weak<StdStream>);
+
+impl Leash {
+    /// Ends it, if it is still there.
+    pub fn cut(&self) {
+        if let Some(stream) = self.0.upgrade() {
+            // One that has ended meanwhile needs no end.
+            let _ = stream.shutdown(Shutdown::Both);
         }
     }
 }

@@ -1084,6 +1084,13 @@ impl Engine for LocalEngine {
         }
     }
 
+    fn sum(&self) -> TopicSum {
+        match &self.rules {
+            Rules::Broker(topic) => topic.sum(),
+            Rules::Pubsub(history) => history.sum(),
+        }
+    }
+
     fn expire(&mut self, now: Timestamp) -> Advanced {
         self.last_now = now;
         self.retry_stalled();

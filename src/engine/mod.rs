@@ -192,6 +192,9 @@ pub trait Engine: Send {
     /// What happened in all queues together, without a message being looked at.
     fn totals(&self) -> Totals;
 
+    /// All queues together (pubsub: the backlog), at the cost of a look at each queue.
+    fn sum(&self) -> TopicSum;
+
     /// Lets time pass: deadlines, delays, retention. Bounded; `more` says to call again at once.
     fn expire(&mut self, now: Timestamp) -> Advanced;
 

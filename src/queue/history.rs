@@ -727,6 +727,15 @@ impl History {
         self.totals
     }
 
+    /// The backlog and what happened, as a topic of queues would tell it.
+    pub fn sum(&self) -> TopicSum {
+        let (ready, waiting_bytes) = self.backlog;
+        let counts = Counts { ready, bytes: self.kept_bytes, ..Counts::default() };
+        let full_per_mille = full_per_mille(ready, self.policy.capacity)
+            .max(full_per_mille(waiting_bytes, self.policy.bytes_max));
+        TopicSum { counts, totals: self.totals, full_per_mille, ..TopicSum::default() }
+    }
+
     /// The store found these messages damaged: they are gone.
     pub fn quarantine(&mut self, numbers: &[u64]) {
         let mut off = Ledger::off(0);

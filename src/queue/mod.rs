@@ -65,5 +65,6 @@ pub use refusal::Refusal;
 pub use sieve::Sieve;
 pub use topic::Topic;
 pub use verbs::{
-    Advanced, Counts, End, Leaving, Nack, Page, Receive, Selection, State, Totals, View,
+    Advanced, Counts, End, Leaving, Nack, Page, Receive, Selection, State, TopicSum, Totals, View,
+    full_per_mille,
 };

@@ -198,11 +198,36 @@ impl Topic {
 
     /// How many messages of a queue are where.
     pub fn counts(&self, queue: u32) -> Result<Counts, Refusal> {
-        let queue = &self.queues[self.at(queue)?];
+        Ok(self.counts_of(&self.queues[self.at(queue)?]))
+    }
+
+    fn counts_of(&self, queue: &Queue) -> Counts {
         let heads = queue.lanes.iter().filter_map(|lane| lane.peek(End::Front, &self.shelf));
         let published = heads.filter_map(|ready| self.shelf.get(queue.slot(ready)));
         let oldest_ready = published.map(|kept| kept.published_at).min();
-        Ok(Counts { oldest_ready, ..queue.counts() })
+        Counts { oldest_ready, ..queue.counts() }
+    }
+
+    /// All queues together.
+    pub fn sum(&self) -> TopicSum {
+        let policy = &self.policy;
+        let mut sum = TopicSum {
+            full_per_mille: full_per_mille(self.shelf.len() as u64, policy.capacity)
+                .max(full_per_mille(self.shelf.bytes(), policy.bytes_max)),
+            ..TopicSum::default()
+        };
+        for queue in &self.queues {
+            let (policy, waiting) = (&queue.definition.policy, queue.waiting());
+            let full = full_per_mille(waiting.messages, policy.messages_max)
+                .max(full_per_mille(waiting.bytes, policy.bytes_max));
+            sum.counts = sum.counts.plus(&self.counts_of(queue));
+            sum.totals = sum.totals.plus(&queue.totals);
+            sum.queues += 1;
+            sum.paused_in += u64::from(policy.paused_in);
+            sum.paused_out += u64::from(policy.paused_out);
+            sum.full_per_mille = sum.full_per_mille.max(full);
+        }
+        sum
     }
 
     /// Whether a receive from this queue would hand something out.

@@ -72,6 +72,43 @@ pub struct Counts {
     pub oldest_ready: Option<Timestamp>,
 }
 
+impl Counts {
+    /// With those of another queue.
+    pub fn plus(self, other: &Counts) -> Counts {
+        Counts {
+            delayed: self.delayed + other.delayed,
+            ready: self.ready + other.ready,
+            in_flight: self.in_flight + other.in_flight,
+            dead: self.dead + other.dead,
+            bytes: self.bytes + other.bytes,
+            oldest_ready: [self.oldest_ready, other.oldest_ready].into_iter().flatten().min(),
+        }
+    }
+}
+
+/// All queues of a topic together (pubsub: its backlog), without a message being looked at but the
+/// oldest of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TopicSum {
+    /// How many messages are where.
+    pub counts: Counts,
+    /// What happened so far.
+    pub totals: Totals,
+    /// How many queues there are; a pubsub topic has none.
+    pub queues: u64,
+    /// Of these, those that take nothing in.
+    pub paused_in: u64,
+    /// Those that hand nothing out.
+    pub paused_out: u64,
+    /// How full the fullest bound of the topic or a queue is, of 1000.
+    pub full_per_mille: u64,
+}
+
+/// How much of a bound is used, of 1000; 0 is no bound.
+pub fn full_per_mille(used: u64, bound: u64) -> u64 {
+    if bound == 0 { 0 } else { used.min(bound).saturating_mul(1000) / bound }
+}
+
 /// What happened since the queue was made or the broker started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {

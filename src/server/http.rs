@@ -36,12 +36,15 @@ pub struct HttpDoor {
 /// octoq's own door.
 pub fn native(listener: Option<TcpListener>, broker: &Broker, config: &Config) -> HttpDoor {
     let (broker, gate) = (broker.clone(), Gate::new(broker, config).with_cookies());
-    let (http, ws) = (Arc::new(config.http.clone()), Arc::new(config.ws.clone()));
-    let ui = Arc::new(config.ui.clone());
-    let sockets: Arc<native::socket::Figures> = Arc::default();
+    let shared = native::Shared {
+        http: Arc::new(config.http.clone()),
+        ws: Arc::new(config.ws.clone()),
+        ui: Arc::new(config.ui.clone()),
+        hub: native::watch::Hub::start(&broker, config.ui.tick_bytes_max),
+        sockets: Arc::default(),
+    };
     let scope = move |path: &str| {
-        let (broker, gate, http, ws) = (broker.clone(), gate.clone(), http.clone(), ws.clone());
-        let native = native::Native::new(broker, gate, http, ws, ui.clone(), sockets.clone());
+        let native = native::Native::new(broker.clone(), gate.clone(), shared.clone());
         native::scope(path, native)
     };
     HttpDoor { name: "http", listener, mount: String::new(), scope: Arc::new(scope) }

@@ -1,4 +1,4 @@
-//! stat and top.
+//! stat, top, history, connections.
 
 use super::*;
 
@@ -36,4 +36,41 @@ fn the_busiest_queues_stand_on_top() {
     assert_eq!(rows[0]["in_per_s"], 0.0, "rates are known after two looks");
     // Without a terminal there is no screen.
     cli.bad(&["top"], 2, "--once");
+}
+
+#[test]
+fn what_happened_is_a_line_for_each_step() {
+    let cli = Cli::start();
+    cli.good(&["put", "default", "x{{n}}", "--count", "7"]);
+    eventually("seven are ready at the end of a step", || {
+        let history = cli.json(&["history"]);
+        history["series"]["ready"].as_array().unwrap().last() == Some(&7.0.into())
+    });
+    let out = cli.good(&["history", "-n", "1"]);
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines.len() == 2 && lines[0].contains("ready") && lines[1].contains('7'), "{out}");
+    assert_eq!(cli.json(&["history", "default", "--over", "24h"])["step_ms"], 900_000);
+    cli.bad(&["history", "nosuch"], 1, "topic_not_found");
+    cli.bad(&["history", "--over", "1h"], 2, "24h");
+}
+
+#[test]
+fn who_is_connected_is_listed_and_closed() {
+    let cli = Cli::start();
+    let mut stream = std::net::TcpStream::connect(cli.broker.otq).unwrap();
+    eventually("it is listed", || {
+        cli.good(&["connection", "ls", "--door", "otq"]).lines().count() == 2
+    });
+    let listed = cli.json(&["connection", "ls", "--door", "otq"]);
+    let id = listed["connections"][0]["id"].as_str().unwrap();
+    assert_eq!(
+        cli.json(&["connection", "ls", "--of", "ada"])["connections"],
+        serde_json::json!([])
+    );
+    cli.bad(&["connection", "close", id], 2, "--yes");
+    cli.good(&["connection", "close", id, "--yes"]);
+    let mut rest = Vec::new();
+    std::io::Read::read_to_end(&mut stream, &mut rest).unwrap();
+    assert_eq!(rest, b"");
+    cli.bad(&["connection", "close", "999999", "--yes"], 1, "connection_not_found");
 }

@@ -42,7 +42,8 @@ async fn a_topic_tells_its_figures() {
         (&json!("default"), &json!("broker"), &json!(2))
     );
     assert_eq!(stats["messages"]["ready"], 1);
-    let rates = json!({"published_per_s": 0.2, "delivered_per_s": 0.1, "acked_per_s": 0.1});
+    let rates = json!({"published_per_s": 0.2, "delivered_per_s": 0.1, "acked_per_s": 0.1,
+        "redelivered_per_s": 0.0, "dropped_per_s": 0.0});
     assert_eq!(stats["rates"], rates);
     let queue = &stats["queues"][0];
     assert_eq!(

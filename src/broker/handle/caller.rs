@@ -48,6 +48,11 @@ impl Caller {
         Caller { session: Some(session), ..Caller::user_of(opened.user, accounts) }
     }
 
+    /// The same, shared.
+    pub(super) fn user_name(&self) -> Option<Arc<str>> {
+        self.user.clone()
+    }
+
     /// The user's name; `None` when no credentials were needed.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
@@ -153,6 +158,17 @@ impl Caller {
             && !self.has_ended()
             && !self.user.as_ref().is_some_and(viewer)
             && !self.token.as_ref().is_some_and(|token| token.only_looks())
+    }
+
+    /// May look at every topic, at what happened and at who is connected.
+    pub fn may_look_at_everything(&self) -> bool {
+        let looks = |user: &Arc<str>| {
+            let accounts = self.accounts.borrow();
+            accounts.is_operator(user) || accounts.is_viewer(user)
+        };
+        !self.has_ended()
+            && self.user.as_ref().is_none_or(looks)
+            && self.token.as_ref().is_none_or(|token| token.looks_everywhere())
     }
 
     /// May do everything with topics and connections, and read what the process says of itself.

@@ -11,7 +11,7 @@ use super::request::{Content, Topic};
 use super::socket::Socket;
 use super::topics::{Maker, Places, Target};
 use super::{Dsmq, Seat};
-use crate::broker::{BrokerError, Home, Job, Op, Reply, Slot};
+use crate::broker::{BrokerError, Home, Job, Op, Presence, Reply, Slot};
 use crate::queue::{Message, NewMessage, Want};
 use bytes::Bytes;
 use std::{collections::VecDeque, io};
@@ -88,6 +88,7 @@ pub struct Round {
     home: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
     /// A put has failed and the log says so.
     told: bool,
+    presence: Presence,
 }
 
 /// More topics than a connection may have read.
@@ -95,7 +96,7 @@ pub struct TooManyTopics;
 
 impl Round {
     /// For a connection that began behind the number `start`.
-    pub fn new(dsmq: Dsmq, start: u64) -> Self {
+    pub fn new(dsmq: Dsmq, start: u64, presence: Presence) -> Self {
         let broker = dsmq.0.broker.clone();
         let maker = Maker::new(broker.clone(), broker.anonymous(), &dsmq.0.config);
         Round {
@@ -112,6 +113,7 @@ impl Round {
             replies: Replies::default(),
             home: mpsc::channel(JOBS_MAX),
             told: false,
+            presence,
         }
     }
 
@@ -186,6 +188,8 @@ impl Round {
             seat.admit_waiting(&self.dsmq);
         }
         let asks = std::mem::take(&mut self.asks);
+        let puts = asks.iter().filter(|ask| matches!(ask, Ask::Put { .. })).count();
+        self.presence.traffic.received(puts);
         let runs: Vec<Bytes> = self.runs.drain(..).map(whole).collect();
         self.put_bytes = 0;
         let mut done = 0;
@@ -358,6 +362,7 @@ impl Round {
                 }
                 Slot::Reply(Reply::Passed { messages, position, cut }) => {
                     answer.wanted = answer.wanted.saturating_sub(messages.len());
+                    self.presence.traffic.sent(messages.len());
                     if !messages.is_empty()
                         && let Some(place) = self.places.get(batch.place)
                     {

@@ -6,8 +6,9 @@ use super::objects::{Framing, Objects};
 use super::opening::{self, HEAD_BYTES_MAX, Opening};
 use super::request::{self, Malformed, Request};
 use super::round::{Round, TooManyTopics};
-use super::socket::Socket;
+use super::socket::{OUT_BYTES, Socket};
 use super::{Dsmq, Seat};
+use crate::broker::Arrival;
 use crate::dialect::door::shut_down;
 use crate::dialect::websocket::{self, Frames, Incoming, Opcode, code};
 use bytes::Buf;
@@ -58,7 +59,6 @@ struct Talk {
     round: Round,
     /// Since when a request is unfinished.
     unfinished: Option<Instant>,
-    _guard: crate::broker::ConnectionGuard,
 }
 
 /// Serves a connection to its end.
@@ -75,9 +75,15 @@ pub async fn serve(stream: TcpStream, dsmq: Dsmq, seat: Seat<Dsmq>) -> io::Resul
         Duration::from_secs(dsmq.0.config.stuck_s),
         dsmq.0.broker.limits().poll,
     );
+    let presence = dsmq.0.broker.arrive(Arrival {
+        door: "dsmq",
+        peer: Some(seat.peer),
+        user: None,
+        buffer_bytes_max: OUT_BYTES as u64,
+        close: seat.closer(),
+    });
     let mut talk = Talk {
-        _guard: dsmq.0.broker.connection("dsmq"),
-        round: Round::new(dsmq.clone(), seat.arrival),
+        round: Round::new(dsmq.clone(), seat.arrival, presence),
         dsmq,
         seat,
         wire: Wire::Silent,

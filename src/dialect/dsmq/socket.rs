@@ -6,7 +6,7 @@ use std::{io, time::Duration};
 use tokio::net::TcpStream;
 
 /// Bytes of replies that are gathered before they are written.
-const OUT_BYTES: usize = 64 << 10;
+pub const OUT_BYTES: usize = 64 << 10;
 /// Bytes read at a time from a client that sends much.
 const READ_BYTES: usize = 64 << 10;
 /// Bytes read at a time from one that does not.

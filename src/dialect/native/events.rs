@@ -10,8 +10,9 @@ use super::following::Slow;
 use super::message_view::BodyView;
 use super::names::topic_name;
 use super::problem::Problem;
+use super::socket::{present, told_to_end};
 use crate::broker::subscribers::{Ended, PushSource};
-use crate::broker::{BrokerError, Caller, ConnectionGuard, PushFormat, Subscription};
+use crate::broker::{BrokerError, Caller, Look, Presence, PushFormat, Subscription};
 use crate::dialect::long_poll::Peer;
 use crate::queue::{Gap, Message, MessageId, Position, TopicName};
 use actix_web::http::header;
@@ -27,6 +28,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
+use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
 /// How long a browser waits before it comes back.
@@ -76,7 +78,9 @@ pub async fn subscribe(
     if query.look {
         handle = handle.looking();
     }
-    let subscription = handle.subscribe(said, FORMAT, slow).await?;
+    let (presence, closing) = present(&request, &native, &who.0, "events");
+    let look = Look::from(FORMAT).counted(&presence.traffic);
+    let subscription = handle.subscribe(said, look, slow).await?;
 
     let every = Duration::from_secs(native.http.events_heartbeat_s);
     let mut heartbeat = interval_at(tokio::time::Instant::now() + every, every);
@@ -89,7 +93,8 @@ pub async fn subscribe(
         heartbeat,
         quiet: true,
         left: Some(gone(left, who.0).boxed_local()),
-        _guard: native.broker.connection("events"),
+        ended: Some(told_to_end(&request, closing)),
+        _presence: presence,
     };
     let mut response = HttpResponse::Ok();
     response
@@ -221,7 +226,9 @@ struct Events {
     quiet: bool,
     /// Ends when the client has left, or is let in no more.
     left: Option<LocalBoxFuture<'static, ()>>,
-    _guard: ConnectionGuard,
+    /// Somebody wants it to end.
+    ended: Option<oneshot::Receiver<()>>,
+    _presence: Presence,
 }
 
 /// Why there is nothing more to come.
@@ -231,6 +238,11 @@ fn farewell(why: Ended, topic: &TopicName) -> Bytes {
         Ended::TopicDeleted => BrokerError::TopicNotFound(topic.clone()).into(),
         Ended::Stopped | Ended::No => BrokerError::Stopping.into(),
     };
+    last_event(&problem)
+}
+
+/// The last event.
+fn last_event(problem: &Problem) -> Bytes {
     let mut out = BytesMut::new();
     event(&mut out, "ended", None, &EndData { code: problem.code, detail: &problem.detail });
     out.freeze()
@@ -243,6 +255,14 @@ impl Stream for Events {
         let this = self.get_mut();
         if let Some(hello) = this.hello.take() {
             return Poll::Ready(Some(Ok(hello)));
+        }
+        if let Some(ended) = &mut this.ended
+            && ended.poll_unpin(task) == Poll::Ready(Ok(()))
+        {
+            (this.subscription, this.ended) = (None, None);
+            let title = "The stream was closed";
+            let closed = Problem::new(403, "closed", title, "closed by an operator");
+            return Poll::Ready(Some(Ok(last_event(&closed))));
         }
         let Some(subscription) = &mut this.subscription else { return Poll::Ready(None) };
         match subscription.poll_chunk(task) {

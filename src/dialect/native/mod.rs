@@ -7,6 +7,7 @@ mod asking;
 mod backup;
 mod body;
 mod caller;
+mod connections;
 mod cursor;
 mod definitions;
 mod events;
@@ -14,6 +15,7 @@ mod following;
 mod frame;
 mod headers;
 mod health;
+mod history;
 mod importing;
 mod looking;
 mod message_view;
@@ -36,6 +38,7 @@ mod tokens;
 mod topics;
 mod users;
 mod view;
+pub mod watch;
 mod ws;
 
 pub use problem::Problem;
@@ -50,6 +53,21 @@ use crate::queue::TopicName;
 use actix_web::{HttpRequest, HttpResponse, Scope, http::header, web};
 use std::{sync::Arc, time::Duration};
 
+/// What all workers share beside the broker.
+#[derive(Clone)]
+pub struct Shared {
+    /// `[http]`
+    pub http: Arc<HttpConfig>,
+    /// `[ws]`
+    pub ws: Arc<WsConfig>,
+    /// `[ui]`
+    pub ui: Arc<UiConfig>,
+    /// What is watched.
+    pub hub: watch::Hub,
+    /// What happened on sockets.
+    pub sockets: Arc<socket::Figures>,
+}
+
 /// What the handlers of one worker share.
 pub struct Native {
     /// The broker.
@@ -62,6 +80,8 @@ pub struct Native {
     pub ws: Arc<WsConfig>,
     /// `[ui]`
     pub ui: Arc<UiConfig>,
+    /// What is watched, of all workers.
+    pub hub: watch::Hub,
     /// What happened on sockets, of all workers.
     pub sockets: Arc<socket::Figures>,
     handles: Handles,
@@ -69,15 +89,9 @@ pub struct Native {
 
 impl Native {
     /// For one worker.
-    pub fn new(
-        broker: Broker,
-        gate: Gate,
-        http: Arc<HttpConfig>,
-        ws: Arc<WsConfig>,
-        ui: Arc<UiConfig>,
-        sockets: Arc<socket::Figures>,
-    ) -> Self {
-        Native { broker, gate, http, ws, ui, sockets, handles: Handles::default() }
+    pub fn new(broker: Broker, gate: Gate, shared: Shared) -> Self {
+        let Shared { http, ws, ui, hub, sockets } = shared;
+        Native { broker, gate, http, ws, ui, hub, sockets, handles: Handles::default() }
     }
 
     /// The topic of that name, for this caller. Asks the registry only for names not met before.
@@ -144,6 +158,12 @@ fn routes(config: &mut web::ServiceConfig, pages: bool) {
         )
         .service(post("/backup").route(web::post().to(backup::backup)))
         .service(resource("/stats", "GET").route(web::get().to(stats::broker)))
+        .service(resource("/watch", "GET").route(web::get().to(watch::open)))
+        .service(resource("/history", "GET").route(web::get().to(history::history)))
+        .service(
+            resource("/connections/{id}", "DELETE").route(web::delete().to(connections::close)),
+        )
+        .service(resource("/connections", "GET").route(web::get().to(connections::list)))
         .service(
             resource("/definitions", "GET, POST")
                 .route(web::get().to(definitions::export))

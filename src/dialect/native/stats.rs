@@ -5,7 +5,8 @@ use super::caller::Who;
 use super::names::topic_name;
 use super::problem::Problem;
 use super::view::{CountsView, TotalsView, WaitsView, shown};
-use crate::broker::{Rates, TopicFigures};
+use crate::broker::observer::Totals;
+use crate::broker::{BrokerState, Rates, TopicFigures};
 use crate::queue::*;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
@@ -15,23 +16,27 @@ type Answer = Result<HttpResponse, Problem>;
 
 /// Per second, over the last ten.
 #[derive(Debug, Default, Serialize)]
-struct RatesView {
+pub struct RatesView {
     published_per_s: f64,
     delivered_per_s: f64,
     acked_per_s: f64,
+    redelivered_per_s: f64,
+    dropped_per_s: f64,
 }
 
-impl RatesView {
-    /// Of some topics together, to a tenth.
-    fn of(topics: &[TopicFigures]) -> RatesView {
-        let rate = |of: fn(&Rates) -> f64| {
-            let sum: f64 = topics.iter().map(|topic| of(&topic.rates)).sum();
-            (sum * 10.0).round() / 10.0
-        };
+/// To a tenth.
+pub fn rounded(rate: f64) -> f64 {
+    (rate * 10.0).round() / 10.0
+}
+
+impl From<&Rates> for RatesView {
+    fn from(rates: &Rates) -> Self {
         RatesView {
-            published_per_s: rate(|rates| rates.published),
-            delivered_per_s: rate(|rates| rates.delivered),
-            acked_per_s: rate(|rates| rates.acked),
+            published_per_s: rounded(rates.published),
+            delivered_per_s: rounded(rates.delivered),
+            acked_per_s: rounded(rates.acked),
+            redelivered_per_s: rounded(rates.redelivered),
+            dropped_per_s: rounded(rates.dropped),
         }
     }
 }
@@ -51,6 +56,7 @@ struct Memory {
 #[derive(Serialize)]
 struct Store {
     disk_bytes: u64,
+    free_bytes: u64,
     full: bool,
     commits: u64,
     syncs: u64,
@@ -58,17 +64,18 @@ struct Store {
     waiting: u64,
 }
 
+/// The broker as a whole.
 #[derive(Serialize)]
-struct BrokerView {
+pub struct BrokerView {
     version: &'static str,
     uptime_ms: u64,
     durability: Durability,
     topics: usize,
-    queues: usize,
-    subscribers: usize,
+    queues: u64,
+    subscribers: u64,
     consumers: u64,
     /// Receivers that wait.
-    waiting: usize,
+    waiting: u64,
     messages: CountsView,
     rates: RatesView,
     connections: BTreeMap<&'static str, u64>,
@@ -76,35 +83,50 @@ struct BrokerView {
     store: Store,
 }
 
+impl BrokerView {
+    /// Of these topics and of the process.
+    pub fn of(totals: &Totals, state: BrokerState) -> BrokerView {
+        BrokerView {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_ms: state.uptime_ms,
+            durability: Durability { broker: state.levels.broker, pubsub: state.levels.pubsub },
+            topics: totals.topics,
+            queues: totals.queues,
+            subscribers: totals.subscribers,
+            consumers: totals.consumers,
+            waiting: totals.waiting,
+            messages: (&totals.counts).into(),
+            rates: (&totals.rates).into(),
+            connections: state.connections.into_iter().collect(),
+            memory: Memory { bytes: state.memory_bytes, limit_bytes: state.memory_limit_bytes },
+            store: Store {
+                disk_bytes: state.store.disk_bytes,
+                free_bytes: state.store.disk_free_bytes,
+                full: state.disk_full,
+                commits: state.store.commits,
+                syncs: state.store.syncs,
+                records: state.store.records,
+                waiting: state.store.waiting,
+            },
+        }
+    }
+}
+
 /// `GET /v1/stats`: the broker as a whole; of topics, those that the caller may read.
 pub async fn broker(who: Who, native: web::Data<Native>) -> Answer {
     let (topics, _) = native.broker.list_topics(&who.0, None, usize::MAX).await?;
-    let state = native.broker.state();
-    let (mut messages, rates) = (CountsView::default(), RatesView::of(&topics));
-    let queues = topics.iter().flat_map(|topic| &topic.queues);
-    queues.clone().for_each(|(_, _, queue)| messages.add(&queue.counts));
-    Ok(HttpResponse::Ok().json(BrokerView {
-        version: env!("CARGO_PKG_VERSION"),
-        uptime_ms: state.uptime_ms,
-        durability: Durability { broker: state.levels.broker, pubsub: state.levels.pubsub },
-        topics: topics.len(),
-        queues: queues.clone().count(),
-        subscribers: topics.iter().map(|topic| topic.subscribers).sum(),
-        consumers: queues.map(|(_, _, queue)| queue.consumers).sum(),
-        waiting: topics.iter().map(|topic| topic.waiters).sum(),
-        messages,
-        rates,
-        connections: state.connections.into_iter().collect(),
-        memory: Memory { bytes: state.memory_bytes, limit_bytes: state.memory_limit_bytes },
-        store: Store {
-            disk_bytes: state.store.disk_bytes,
-            full: state.disk_full,
-            commits: state.store.commits,
-            syncs: state.store.syncs,
-            records: state.store.records,
-            waiting: state.store.waiting,
-        },
-    }))
+    let mut totals = Totals { topics: topics.len(), ..Totals::default() };
+    for topic in &topics {
+        totals.queues += topic.queues.len() as u64;
+        totals.subscribers += topic.subscribers as u64;
+        totals.waiting += topic.waiters as u64;
+        totals.rates = totals.rates.plus(&topic.rates);
+        for (_, _, queue) in &topic.queues {
+            totals.consumers += queue.consumers;
+            totals.counts = totals.counts.plus(&queue.counts);
+        }
+    }
+    Ok(HttpResponse::Ok().json(BrokerView::of(&totals, native.broker.state())))
 }
 
 #[derive(Serialize)]
@@ -118,8 +140,9 @@ struct QueueStats {
     waits: WaitsView,
 }
 
+/// One topic.
 #[derive(Serialize)]
-struct TopicStats {
+pub struct TopicStats {
     name: String,
     kind: Kind,
     messages: CountsView,
@@ -139,7 +162,7 @@ struct TopicStats {
 
 impl From<TopicFigures> for TopicStats {
     fn from(topic: TopicFigures) -> Self {
-        let rates = RatesView::of(std::slice::from_ref(&topic));
+        let rates = (&topic.rates).into();
         let mut messages = CountsView::default();
         topic.queues.iter().for_each(|(_, _, queue)| messages.add(&queue.counts));
         let queues = topic.queues.iter().map(|(name, _, queue)| QueueStats {

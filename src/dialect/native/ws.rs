@@ -10,9 +10,10 @@ use super::following::{self, Slow};
 use super::message_view::BodyView;
 use super::names::topic_name;
 use super::problem::Problem;
+use super::socket::{present, told_to_end};
 use super::{Native, frame};
 use crate::broker::subscribers::{Ended, PushSource};
-use crate::broker::{Caller, PushFormat, Subscription};
+use crate::broker::{Caller, Look, Presence, PushFormat, Subscription};
 use crate::queue::{Gap, Message};
 use actix::{
     Actor, ActorContext, ActorFutureExt as _, AsyncContext, Context, StreamHandler, WrapFuture as _,
@@ -30,7 +31,7 @@ use std::{
     task::{Context as Task, Poll},
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::codec::{Decoder, Encoder};
 
 /// Answers to the client that may wait behind each other; a client that sends pings faster than it
@@ -72,7 +73,9 @@ pub async fn subscribe(
     if query.look {
         handle = handle.looking();
     }
-    let subscription = handle.subscribe(position, FORMAT, slow).await?;
+    let (presence, closing) = present(&request, &native, &who.0, "websocket");
+    let look = Look::from(FORMAT).counted(&presence.traffic);
+    let subscription = handle.subscribe(position, look, slow).await?;
 
     let mut hello = BytesMut::new();
     frame::text(
@@ -95,7 +98,6 @@ pub async fn subscribe(
         buffer: BytesMut::new(),
         settings: settings.clone(),
     };
-    let guard = native.broker.connection("websocket");
     WsSession::create(|ctx| {
         ctx.add_stream(frames);
         WsSession { control, caller: who.0, heard: Instant::now(), settings, closing: false }
@@ -104,7 +106,9 @@ pub async fn subscribe(
         hello: Some(hello.freeze()),
         answers,
         subscription: Some(subscription),
-        _guard: guard,
+        over: false,
+        ended: Some(told_to_end(&request, closing)),
+        _presence: presence,
     };
     Ok(response.streaming(pushes))
 }
@@ -176,7 +180,11 @@ struct Pushes {
     hello: Option<Bytes>,
     answers: mpsc::Receiver<Bytes>,
     subscription: Option<Subscription>,
-    _guard: crate::broker::ConnectionGuard,
+    /// The last frame has been sent, whatever the client says.
+    over: bool,
+    /// Somebody wants it to end.
+    ended: Option<oneshot::Receiver<()>>,
+    _presence: Presence,
 }
 
 fn close_frame(code: CloseCode, text: &str) -> Bytes {
@@ -194,6 +202,9 @@ impl Stream for Pushes {
         if let Some(hello) = self.hello.take() {
             return Poll::Ready(Some(Ok(hello)));
         }
+        if self.over {
+            return Poll::Ready(None);
+        }
         match self.answers.poll_recv(task) {
             // Behind a close frame nothing may follow.
             Poll::Ready(Some(_)) if self.subscription.is_none() => {
@@ -204,6 +215,13 @@ impl Stream for Pushes {
             // The session's actor has ended: so does the socket.
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Pending => (),
+        }
+        if let Some(ended) = &mut self.ended
+            && Pin::new(ended).poll(task) == Poll::Ready(Ok(()))
+        {
+            (self.subscription, self.ended, self.over) = (None, None, true);
+            let farewell = close_frame(CloseCode::Policy, "closed by an operator");
+            return Poll::Ready(Some(Ok(farewell)));
         }
         let Some(subscription) = &mut self.subscription else { return Poll::Pending };
         match subscription.poll_chunk(task) {

@@ -52,6 +52,7 @@ impl Talk {
                 self.registered = Vec::new();
                 let anonymous = self.okq.0.anonymous.welcomes(self.seat.peer.ip());
                 self.caller = anonymous.then(|| self.broker().anonymous());
+                self.presence.belongs_to(self.caller.as_ref());
                 self.round.say(b"+RESET\r\n");
             }
             Command::Info => {
@@ -82,6 +83,7 @@ impl Talk {
         // Everything it may do is looked up anew.
         self.targets.clear();
         self.registered = Vec::new();
+        self.presence.belongs_to(Some(&caller));
         self.caller = Some(caller);
         Ok(())
     }

@@ -393,6 +393,22 @@ impl Round {
         }
     }
 
+    /// Events that it pushes; to be asked before it is sent.
+    pub fn pushes(&self) -> usize {
+        let slots = self.parts.iter().flat_map(|part| &part.slots);
+        let pushed = slots.map(|slot| match slot {
+            Slot::Op(Op::Publish { messages, .. }) => messages.len(),
+            Slot::Op(_) | Slot::Reply(_) => 0,
+        });
+        pushed.sum()
+    }
+
+    /// Events that were handed out to it.
+    pub fn delivered(&self) -> usize {
+        let slots = self.parts.iter().flat_map(|part| &part.slots);
+        slots.map(|slot| deliveries(slot).len()).sum()
+    }
+
     /// The topics whose messages were large, by name.
     pub fn large(&self) -> Option<&TopicName> {
         let large = |part: &&Part| {

@@ -11,7 +11,7 @@ use super::round::{Round, event_id};
 use super::targets::Target;
 use super::waiting::{Registered, Wait};
 use super::{Okq, refusal};
-use crate::broker::{Broker, BrokerError, Caller, ConnectionGuard, Named};
+use crate::broker::{Arrival, Broker, BrokerError, Caller, Named, Presence};
 use crate::config::OkqConfig;
 use crate::dialect::door::{Seat, shut_down};
 use crate::dialect::socket::Attention;
@@ -70,7 +70,7 @@ pub struct Talk {
     pub(super) out: Vec<u8>,
     pub(super) round: Round,
     rounds: VecDeque<Round>,
-    _guard: ConnectionGuard,
+    pub(super) presence: Presence,
 }
 
 /// What became of a request without waiting for anything.
@@ -83,7 +83,13 @@ enum Quick {
 impl Talk {
     /// For a connection that was accepted.
     pub fn new(stream: TcpStream, okq: Okq, seat: Seat<Okq>) -> Self {
-        let guard = okq.0.broker.connection("okq");
+        let presence = okq.0.broker.arrive(Arrival {
+            door: "okq",
+            peer: Some(seat.peer),
+            user: None,
+            buffer_bytes_max: WRITE_BYTES as u64,
+            close: seat.closer(),
+        });
         let anonymous = okq.0.anonymous.welcomes(seat.peer.ip());
         let caller = anonymous.then(|| okq.0.broker.anonymous());
         Talk {
@@ -103,7 +109,7 @@ impl Talk {
             out: Vec::new(),
             round: Round::default(),
             rounds: VecDeque::new(),
-            _guard: guard,
+            presence,
         }
     }
 
@@ -234,6 +240,10 @@ impl Talk {
     fn submit(&mut self) {
         if !self.round.is_empty() {
             let mut round = std::mem::take(&mut self.round);
+            match round.pushes() {
+                0 => (),
+                pushes => self.presence.traffic.received(pushes),
+            }
             round.submit();
             self.rounds.push_back(round);
         }
@@ -255,6 +265,10 @@ impl Talk {
             if let Some(large) = round.large() {
                 let same = |target: &&mut Target| target.handle.name() == large;
                 self.targets.values_mut().filter(same).for_each(|target| target.large = true);
+            }
+            match round.delivered() {
+                0 => (),
+                delivered => self.presence.traffic.sent(delivered),
             }
             round.render(&mut self.out, self.resp3);
             self.rounds.pop_front();

@@ -105,6 +105,7 @@ impl Talk {
         let target = self.find_or_make(caller, &name).await?;
         let handle = target.handle.clone().for_caller(caller);
         let consumer = handle.consume(target.queue.clone()).await?;
+        let consumer = consumer.counted(&self.presence.traffic);
         Ok(Registered { name, target, _consumer: consumer })
     }
 

@@ -6,8 +6,8 @@
 use super::codec::{self, Command, Line, Lines, Put};
 use super::push;
 use crate::broker::{
-    Broker, BrokerError, Caller, Home, Job, NewTopic, Op, Reply, Slot, SlowPolicy, Subscription,
-    TopicHandle, clock,
+    Arrival, Broker, BrokerError, Caller, Home, Job, Look, NewTopic, Op, Presence, Reply, Slot,
+    SlowPolicy, Subscription, TopicHandle, clock,
 };
 use crate::config::OtqConfig;
 use crate::dialect::door::{Protocol, Seat, shut_down};
@@ -150,7 +150,7 @@ struct Talk {
     jobs: Vec<(TopicHandle, Vec<Slot>)>,
     due: Vec<Due>,
     home: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
-    _guard: crate::broker::ConnectionGuard,
+    presence: Presence,
 }
 
 fn reason(error: &BrokerError) -> Cow<'static, str> {
@@ -189,7 +189,14 @@ fn reason(error: &BrokerError) -> Cow<'static, str> {
 impl Talk {
     fn new(stream: TcpStream, otq: Otq, seat: Seat<Otq>) -> Self {
         let Otq { broker, config } = otq;
-        let guard = broker.connection("otq");
+        let limits = broker.limits();
+        let presence = broker.arrive(Arrival {
+            door: "otq",
+            peer: Some(seat.peer),
+            user: None,
+            buffer_bytes_max: (limits.subscriber_chunks * limits.chunk_bytes) as u64,
+            close: seat.closer(),
+        });
         let login_by = Instant::now().checked_add(Duration::from_secs(config.login_timeout_s));
         Talk {
             stream,
@@ -209,7 +216,7 @@ impl Talk {
             jobs: Vec::new(),
             due: Vec::new(),
             home: mpsc::channel(JOBS_MAX),
-            _guard: guard,
+            presence,
         }
     }
 
@@ -382,6 +389,7 @@ impl Talk {
         self.caller = None;
         match self.broker.login(&user, &password).await {
             Ok(caller) => {
+                self.presence.belongs_to(Some(&caller));
                 self.caller = Some(Arc::new(caller));
                 self.login_by = None;
                 self.say(|out| {
@@ -565,6 +573,7 @@ impl Talk {
                 out.extend_from_slice(codec::PROCEED);
                 match reply((job, slot)) {
                     Reply::Delivered(deliveries) => {
+                        self.presence.traffic.sent(deliveries.len());
                         for delivery in &deliveries {
                             codec::row(out, delivery.message.body());
                         }
@@ -672,6 +681,7 @@ impl Talk {
                 Ok(_) => break,
             };
             left = left.saturating_sub(deliveries.len());
+            self.presence.traffic.sent(deliveries.len());
             for delivery in &deliveries {
                 codec::row(&mut self.out, delivery.message.body());
                 if self.out.len() >= ROUND_BYTES_MAX {
@@ -760,6 +770,7 @@ impl Talk {
         if gathered.is_empty() {
             return;
         }
+        self.presence.traffic.received(gathered.len());
         let rows: Vec<bool> = gathered.iter().map(Option::is_some).collect();
         let message = |body: Bytes| NewMessage { body: body.into(), extra: open.extra.clone() };
         let mut messages: Vec<NewMessage> = gathered.into_iter().flatten().map(message).collect();
@@ -889,7 +900,8 @@ impl Talk {
         }
         let mut subscriptions = Vec::with_capacity(targets.len());
         for target in targets {
-            match target.handle.subscribe(None, push::FORMAT, SlowPolicy::Disconnect).await {
+            let look = Look::from(push::FORMAT).counted(&self.presence.traffic);
+            match target.handle.subscribe(None, look, SlowPolicy::Disconnect).await {
                 Ok(subscription) => subscriptions.push(subscription),
                 Err(error) => return refuse(self, &error),
             }

@@ -35,9 +35,11 @@ pub enum Reason {
     LoggedOut,
     /// The broker stopped.
     Stop,
+    /// An operator wanted it closed.
+    Operator,
 }
 
-const REASONS: [(Reason, &str); 7] = [
+const REASONS: [(Reason, &str); 8] = [
     (Reason::Client, "client"),
     (Reason::TooSlow, "too_slow"),
     (Reason::TooLong, "too_long"),
@@ -45,6 +47,7 @@ const REASONS: [(Reason, &str); 7] = [
     (Reason::Silent, "silent"),
     (Reason::LoggedOut, "logged_out"),
     (Reason::Stop, "stop"),
+    (Reason::Operator, "operator"),
 ];
 
 /// What became of requests that want a reply.

@@ -23,16 +23,62 @@ mod round;
 mod session;
 mod work;
 
-pub use figures::{Family, Figures};
+pub use figures::{Family, Figures, Reason};
+pub use incoming::{End, Input, LEFT};
+pub use outgoing::Outbox;
 
 use super::Native;
 use super::caller::Who;
 use super::problem::Problem;
+use crate::broker::{Arrival, Caller, Closing, Presence, closing};
+use crate::dialect::long_poll::{Leash, Peer};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
-use incoming::Input;
-use outgoing::Outbox;
 use session::Session;
+use tokio::sync::oneshot;
+
+/// Puts a session that came as this request on the list of connections.
+pub fn present(
+    request: &HttpRequest,
+    native: &Native,
+    caller: &Caller,
+    door: &'static str,
+) -> (Presence, Closing) {
+    let limits = native.broker.limits();
+    let pushes = limits.subscriber_chunks * limits.chunk_bytes;
+    let (close, closing) = closing();
+    let presence = native.broker.arrive(Arrival {
+        door,
+        peer: request.peer_addr(),
+        user: caller.user().map(Into::into),
+        buffer_bytes_max: native.ws.out_bytes_max.max(pushes) as u64,
+        close,
+    });
+    (presence, closing)
+}
+
+/// What ends this request's connection.
+pub fn leash(request: &HttpRequest) -> Option<Leash> {
+    request.conn_data::<Peer>().map(Peer::leash)
+}
+
+/// For a stream that is not asked for more while its client does not read: told when somebody wants it
+/// to end. A client that goes on not reading is cut off.
+pub fn told_to_end(request: &HttpRequest, closing: Closing) -> oneshot::Receiver<()> {
+    let (mut tell, told) = oneshot::channel();
+    let leash = leash(request);
+    actix_web::rt::spawn(async move {
+        tokio::select! {
+            () = closing => (),
+            // The stream has ended by itself.
+            () = tell.closed() => return,
+        }
+        let _ = tell.send(());
+        tokio::time::sleep(outgoing::FAREWELL).await;
+        leash.inspect(Leash::cut);
+    });
+    told
+}
 
 /// Opens the socket.
 pub async fn open(
@@ -44,7 +90,8 @@ pub async fn open(
     let mut response =
         ws::handshake(&request).map_err(|error| Problem::invalid(format!("WebSocket: {error}")))?;
     let input = Input::new(payload, native.ws.message_bytes_max);
-    let (outbox, outgoing) = Outbox::new(native.broker.connection("websocket"));
-    actix_web::rt::spawn(Session::new(native, who.0, outbox).run(input));
+    let (presence, closing) = present(&request, &native, &who.0, "websocket");
+    let (outbox, outgoing) = Outbox::new(presence, leash(&request));
+    actix_web::rt::spawn(Session::new(native, who.0, outbox, closing).run(input));
     Ok(response.streaming(outgoing))
 }

@@ -5,7 +5,8 @@
 //! and nothing else.
 
 use crate::broker::subscribers::Ended;
-use crate::broker::{ConnectionGuard, Subscription};
+use crate::broker::{Presence, Subscription, Traffic};
+use crate::dialect::long_poll::Leash;
 use crate::dialect::websocket;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream::SelectAll};
@@ -15,13 +16,18 @@ use std::{
     io,
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 /// Pushes that are still sent behind the decision to close, so that a stop loses nothing that is
 /// there already.
 const LAST_CHUNKS_MAX: usize = 1024;
+
+/// How long the last frame waits for a client that reads slowly.
+pub const FAREWELL: Duration = Duration::from_secs(5);
 
 enum Item {
     Frames(Bytes),
@@ -31,8 +37,8 @@ enum Item {
 }
 
 /// Seen from both sides.
-#[derive(Default)]
 struct Shared {
+    traffic: Arc<Traffic>,
     /// Bytes of frames that wait to be written; pushes apart.
     waiting: Cell<usize>,
     /// Subscriptions that ended, for the session to hear of.
@@ -51,6 +57,7 @@ impl Shared {
 
 /// The session's end.
 pub struct Outbox {
+    leash: Option<Leash>,
     items: mpsc::UnboundedSender<Item>,
     shared: Rc<Shared>,
 }
@@ -75,24 +82,34 @@ impl Drop for Attached {
 
 impl Outbox {
     /// Both ends.
-    pub fn new(guard: ConnectionGuard) -> (Outbox, Outgoing) {
+    pub fn new(presence: Presence, leash: Option<Leash>) -> (Outbox, Outgoing) {
         // Bounded by the session: it asks for nothing more while `waiting` is above its bound.
         let (items, queue) = mpsc::unbounded_channel();
-        let shared: Rc<Shared> = Rc::default();
+        let shared = Rc::new(Shared {
+            traffic: presence.traffic.clone(),
+            waiting: Cell::default(),
+            ended: RefCell::default(),
+            session: RefCell::default(),
+        });
         let outgoing = Outgoing {
             items: queue,
             subscriptions: SelectAll::new(),
             shared: shared.clone(),
             last: None,
             over: false,
-            _guard: guard,
+            _presence: presence,
         };
-        (Outbox { items, shared }, outgoing)
+        (Outbox { leash, items, shared }, outgoing)
     }
 
     /// Bytes of frames that wait to be written.
     pub fn waiting(&self) -> usize {
         self.shared.waiting.get()
+    }
+
+    /// What the session counts.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.shared.traffic
     }
 
     /// Sends whole frames.
@@ -101,6 +118,7 @@ impl Outbox {
             return;
         }
         self.shared.waiting.set(self.waiting() + frames.len());
+        self.shared.traffic.buffer(frames.len());
         // A socket that is gone is noticed by the session where it reads.
         let _ = self.items.send(Item::Frames(frames));
     }
@@ -138,9 +156,14 @@ impl Outbox {
         Poll::Pending
     }
 
-    /// Returns when the socket has taken everything it will.
+    /// Returns when the socket has taken everything it will. A client that does not read gets no
+    /// close frame; whoever has left gets none, either.
     pub async fn finished(&self) {
-        self.items.closed().await;
+        if timeout(FAREWELL, self.items.closed()).await.is_err()
+            && let Some(leash) = &self.leash
+        {
+            leash.cut();
+        }
     }
 }
 
@@ -187,7 +210,7 @@ pub struct Outgoing {
     /// The close frame, and how many chunks may still come before it.
     last: Option<(Bytes, usize)>,
     over: bool,
-    _guard: ConnectionGuard,
+    _presence: Presence,
 }
 
 impl Outgoing {
@@ -216,6 +239,7 @@ impl Stream for Outgoing {
                 Poll::Ready(Some(Item::Frames(frames))) => {
                     let left = this.shared.waiting.get().saturating_sub(frames.len());
                     this.shared.waiting.set(left);
+                    this.shared.traffic.unbuffer(frames.len());
                     this.shared.wake();
                     return Poll::Ready(Some(Ok(frames)));
                 }

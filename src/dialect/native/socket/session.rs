@@ -10,7 +10,7 @@ use super::outgoing::{Attached, Outbox};
 use super::request::{self, Bounds, Malformed, Req};
 use super::round::Round;
 use super::work::{Entry, Outcome};
-use crate::broker::{Caller, clock};
+use crate::broker::{Caller, Closing, clock};
 use crate::dialect::native::Native;
 use crate::dialect::native::problem::Problem;
 use crate::dialect::websocket::{self, Incoming, Opcode, code};
@@ -21,12 +21,10 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _, future::LocalBoxFuture};
 use rustc_hash::FxHashMap;
 use std::{future::poll_fn, sync::Arc, time::Duration};
-use tokio::time::{MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval_at, sleep_until};
 
 /// Frames of answers that are gathered before they are handed to the socket.
 const CHUNK_BYTES: usize = 64 << 10;
-/// How long a close frame waits for a client that reads slowly.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// One socket.
 pub struct Session {
@@ -52,12 +50,18 @@ pub struct Session {
     /// Consumers that may have room for more.
     pub(super) hungry: Vec<u64>,
     pub(super) last_id: u64,
+    closing: Option<Closing>,
     bounds: Bounds,
 }
 
 impl Session {
     /// A conversation at its beginning.
-    pub fn new(native: web::Data<Native>, caller: Caller, outbox: Outbox) -> Self {
+    pub fn new(
+        native: web::Data<Native>,
+        caller: Caller,
+        outbox: Outbox,
+        closing: Closing,
+    ) -> Self {
         let bounds = Bounds {
             prefetch_max: native.ws.prefetch_max,
             reply_wait_max: Duration::from_secs(native.ws.reply_wait_max_s),
@@ -78,6 +82,7 @@ impl Session {
             calls: Calls::default(),
             hungry: Vec::new(),
             last_id: 0,
+            closing: Some(closing),
             bounds,
         }
     }
@@ -98,8 +103,7 @@ impl Session {
             self.attached.clear();
         }
         self.outbox.close(end.code, end.text, stopping);
-        // A client that does not read gets no close frame. Whoever has left gets none, either.
-        let _ = timeout(FAREWELL, self.outbox.finished()).await;
+        self.outbox.finished().await;
     }
 
     async fn talk(&mut self, input: &mut Input) -> End {
@@ -110,6 +114,8 @@ impl Session {
         let caller = self.caller.clone();
         let logged_out = caller.ended();
         tokio::pin!(logged_out);
+        let closing = futures_util::future::OptionFuture::from(self.closing.take());
+        tokio::pin!(closing);
         let every = Duration::from_secs(ws.ping_s);
         let mut pings = interval_at(tokio::time::Instant::now() + every, every);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -136,6 +142,10 @@ impl Session {
                 () = &mut logged_out => {
                     let text = "the session has ended";
                     return End { reason: Reason::LoggedOut, code: code::POLICY, text };
+                }
+                _ = &mut closing => {
+                    let text = "closed by an operator";
+                    return End { reason: Reason::Operator, code: code::POLICY, text };
                 }
                 (id, why) = poll_fn(|task| self.outbox.poll_ended(task)) => {
                     if let Some(end) = self.push_ended(id, why) {
@@ -191,6 +201,7 @@ impl Session {
     /// Sends the requests to their topics, asks for what consumers have room for, and hands what is
     /// written to the socket.
     fn end_turn(&mut self) {
+        self.outbox.traffic().holds(self.flights.len());
         self.send_round();
         self.feed();
         self.flush();

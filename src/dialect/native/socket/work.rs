@@ -81,6 +81,7 @@ impl Session {
             Verb::Publish { topic, queue, messages, single } => {
                 let handle = self.topic(&topic).await?;
                 let own = messages.iter().map(own_id).collect();
+                self.outbox.traffic().received(messages.len());
                 let what = What::Published { single, own, durability: handle.durability() };
                 let op = Op::Publish { to: queue, messages };
                 self.add(handle, op, Due { req: req.clone(), bytes, what });
@@ -235,7 +236,8 @@ impl Session {
     ) -> Result<(), Problem> {
         let id = self.enter(sub.clone(), Rc::new(handle.clone()))?;
         let format = if binary { answer::BINARY } else { answer::TEXT };
-        let (look, req) = (Look { format, label: Some(sub) }, req.clone());
+        let traffic = Some(self.outbox.traffic().clone());
+        let (look, req) = (Look { format, label: Some(sub), traffic }, req.clone());
         self.ask(Box::pin(async move {
             let result = handle.subscribe(position, look, slow).await;
             Outcome::Joined { id, req, said: position, result }
@@ -322,7 +324,7 @@ impl Session {
                 let entry = self.entries.get_mut(&id);
                 match (result, entry) {
                     (Ok(guard), Some(Entry { name, consumer: Some(consumer), .. })) => {
-                        consumer.guard = Some(guard);
+                        consumer.guard = Some(guard.counted(self.outbox.traffic()));
                         answer::ok(&mut self.written, &req, Consuming { sub: name });
                         self.hungry.push(id);
                     }
@@ -492,6 +494,7 @@ impl Session {
             None => return,
         };
         let look = consumer.look.clone();
+        self.outbox.traffic().sent(deliveries.len());
         for delivery in &deliveries {
             if let Some(receipt) = delivery.receipt {
                 self.flights.add(receipt, id, topic, delivery.deadline);

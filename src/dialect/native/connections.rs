@@ -1,0 +1,64 @@
+//! Who is connected, and ending a connection.
+
+use super::Native;
+use super::caller::Who;
+use super::problem::Problem;
+use super::query::Query;
+use super::watch::connection_view;
+use crate::broker::connections::ConnectionsQuery;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use serde_json::Value;
+
+type Answer = Result<HttpResponse, Problem>;
+
+/// Connections of a page when nobody says, and at most.
+const LIMITS: (usize, usize) = (100, 1000);
+
+#[derive(Serialize)]
+struct Listed {
+    connections: Vec<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// `GET /v1/connections?door=&user=&limit=&after=`: sessions of all doors, the oldest first.
+pub async fn list(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
+    let mut query = Query::of(&request)?;
+    let limit = query.value("limit")?.unwrap_or(LIMITS.0).clamp(1, LIMITS.1);
+    let wanted = ConnectionsQuery {
+        door: query.text("door")?,
+        user: query.text("user")?,
+        after: query.value("after")?.unwrap_or(0),
+        limit,
+        ..ConnectionsQuery::default()
+    };
+    query.done()?;
+    let page = native.broker.connections(&who.0, wanted).await?;
+    let more = page.matching > page.rows.len();
+    let next = page.rows.last().filter(|_| more).map(|row| row.id.to_string());
+    let connections = page.rows.iter().map(|row| {
+        let mut view = connection_view(row);
+        view["id"] = row.id.to_string().into();
+        view
+    });
+    Ok(HttpResponse::Ok().json(Listed { connections: connections.collect(), next }))
+}
+
+/// `DELETE /v1/connections/{id}`: 204; the session ends as its protocol ends one.
+pub async fn close(path: web::Path<String>, who: Who, native: web::Data<Native>) -> Answer {
+    let id = path.into_inner();
+    let number = id.parse().map_err(|_| not_found(&id));
+    // Whoever may not is told so, whatever is there.
+    let closed = native.broker.close_connection(&who.0, *number.as_ref().unwrap_or(&0)).await?;
+    match number {
+        Ok(_) if closed => Ok(HttpResponse::NoContent().finish()),
+        Ok(_) => Err(not_found(&id)),
+        Err(problem) => Err(problem),
+    }
+}
+
+fn not_found(id: &str) -> Problem {
+    let detail = format!("there is no connection `{id}`");
+    Problem::new(404, "connection_not_found", "No such connection", detail)
+}
