@@ -135,6 +135,7 @@ impl Stream {
         records.extend((first..first + count).map(|number| {
             Record::Published(Stored {
                 stamped: false,
+                door: None,
                 number,
                 topic: 1,
                 seq: number,

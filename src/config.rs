@@ -5,10 +5,12 @@
 //! each key is for stands in config/octoq.toml.
 
 pub mod environment;
+pub mod origin;
 
-use crate::broker::{Limits, SessionBounds, observer::Observing};
+use crate::broker::{Limits, LogBounds, SessionBounds, observer::Observing};
 use crate::journal::JournalSettings;
 use crate::queue::{Level, policy::DURATION_MS_MAX};
+use origin::Origin;
 use serde::{Deserialize, Serialize};
 use std::{
     net::{IpAddr, SocketAddr, ToSocketAddrs},
@@ -44,9 +46,14 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// `[server]`
     pub server: ServerConfig,
+    /// `[log]`
+    pub log: LogConfig,
     /// Keys of [`COMPATIBILITY_DOORS`] that somebody set: a busy port of such a door stops the start.
     #[serde(skip)]
     pub chosen_doors: Vec<&'static str>,
+    /// Where what was set comes from.
+    #[serde(skip)]
+    pub origins: origin::Origins,
 }
 
 /// `[store]`: where messages are kept and how surely.
@@ -638,6 +645,24 @@ impl Default for ServerConfig {
     }
 }
 
+/// `[log]`: the last lines of the log, kept for `GET /v1/log`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// Lines kept.
+    pub tail_lines: usize,
+    /// Longest line kept; what is longer is cut.
+    pub line_bytes_max: usize,
+    /// Lines on their way there; what comes while so many wait is not kept.
+    pub queue_max: usize,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        LogConfig { tail_lines: 1000, line_bytes_max: 4096, queue_max: 1024 }
+    }
+}
+
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -682,19 +707,33 @@ impl Config {
         aliases: &[(&'static str, String)],
         set: &[String],
     ) -> Result<Config, ConfigError> {
-        let builder = config::Config::builder();
-        let mut builder = match file {
-            Some(path) => builder.add_source(config::File::from(path)),
-            None => builder.add_source(config::File::with_name(DEFAULT_FILE).required(false)),
+        let mut origins = origin::Origins::new();
+        let mut note = |said: &config::Config, origin, name: &str| -> Result<(), ConfigError> {
+            origin::note(&mut origins, &said.clone().try_deserialize()?, origin, name);
+            Ok(())
         };
+        let from_file = config::Config::builder().add_source(match file {
+            Some(path) => config::File::from(path),
+            None => config::File::with_name(DEFAULT_FILE).required(false),
+        });
+        let from_file = from_file.build()?;
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE)).display().to_string();
+        note(&from_file, Origin::File, &path)?;
+        let mut builder = config::Config::builder().add_source(from_file);
         let mut known = config::Config::builder();
         for (key, value) in environment::fastqueue().0 {
             known = known.set_override(key, value)?;
         }
+        let known = known.build()?;
+        note(&known, Origin::Environment, "FASTQUEUE_*")?;
+        builder = builder.add_source(known);
+        let mut known = config::Config::builder();
         for (key, value) in aliases {
             known = known.set_override(*key, value.as_str())?;
         }
-        builder = builder.add_source(known.build()?);
+        let known = known.build()?;
+        note(&known, Origin::Flag, "a flag or variable of okQ")?;
+        builder = builder.add_source(known);
         let environment = config::Environment::with_prefix("OCTOQ")
             .prefix_separator("__")
             .separator("__")
@@ -702,35 +741,40 @@ impl Config {
         let environment = environment.list_separator(",");
         let environment =
             LISTS.into_iter().fold(environment, |it, key| it.with_list_parse_key(key));
+        let environment = config::Config::builder().add_source(environment).build()?;
+        note(&environment, Origin::Environment, "")?;
         builder = builder.add_source(environment);
+        let mut flags = config::Config::builder();
         for pair in set {
             let (key, value) = pair.split_once('=').ok_or(ConfigError::Value {
                 key: "--set",
                 problem: format!("`{pair}` is not of the form section.key=value"),
             })?;
             let (key, value) = (key.trim(), value.trim());
-            builder = if LISTS.contains(&key) {
+            flags = if LISTS.contains(&key) {
                 let items: Vec<_> =
                     value.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
-                builder.set_override(key, items)?
+                flags.set_override(key, items)?
             } else {
-                builder.set_override(key, value)?
+                flags.set_override(key, value)?
             };
         }
-        let said = builder.build()?;
+        let flags = flags.build()?;
+        note(&flags, Origin::Flag, "--set")?;
+        let said = builder.add_source(flags).build()?;
         let chosen = |key: &&str| said.get_string(key).is_ok();
         let chosen_doors = COMPATIBILITY_DOORS.into_iter().filter(chosen).collect();
         let whole = config::Config::builder()
             .add_source(config::Config::try_from(&Config::default())?)
             .add_source(said);
         let mut config: Config = whole.build()?.try_deserialize()?;
-        config.chosen_doors = chosen_doors;
+        (config.chosen_doors, config.origins) = (chosen_doors, origins);
         config.check()?;
         Ok(config)
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let positive: [(&'static str, u64); 42] = [
+        let positive: [(&'static str, u64); 45] = [
             ("store.queue_max", self.store.queue_max as u64),
             ("store.commit_records_max", self.store.commit_records_max as u64),
             ("store.commit_bytes_max", self.store.commit_bytes_max as u64),
@@ -773,6 +817,9 @@ impl Config {
             ("limits.list_step_bytes", self.limits.list_step_bytes as u64),
             ("limits.subscriber_chunks", self.limits.subscriber_chunks as u64),
             ("limits.chunk_bytes", self.limits.chunk_bytes as u64),
+            ("log.tail_lines", self.log.tail_lines as u64),
+            ("log.line_bytes_max", self.log.line_bytes_max as u64),
+            ("log.queue_max", self.log.queue_max as u64),
         ];
         for (key, value) in positive {
             if value == 0 {
@@ -849,6 +896,12 @@ impl Config {
             oldest_max_ms: self.ui.oldest_ready_s.saturating_mul(1000),
             connections_max: self.ui.connections_listed_max,
         }
+    }
+
+    /// What of the log is kept.
+    pub fn log(&self) -> LogBounds {
+        let LogConfig { tail_lines, line_bytes_max, queue_max } = self.log;
+        LogBounds { tail_lines, line_bytes_max, queue_max }
     }
 
     /// How the journal is set up.

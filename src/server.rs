@@ -9,7 +9,7 @@ use crate::auth::Accounts;
 use crate::broker::{
     Broker, DefaultLevels, NewTopic, doorkeeper::Doorkeeper, handle::Parts, registry::Registry,
 };
-use crate::broker::{BrokerError, clock};
+use crate::broker::{BrokerError, LogFeed, clock};
 use crate::config::{self, Config, ConfigError};
 use crate::dialect::door::{BACKLOG, CloseDoor, Door};
 use crate::dialect::dsmq::Dsmq;
@@ -18,7 +18,7 @@ use crate::dialect::otq::Otq;
 use crate::engine::EngineError;
 use crate::engine::local::{LocalFactory, MemoryBudget};
 use crate::journal::{Catalog, Journal, JournalError, Submission};
-use crate::queue::{Kind, Level, QueueName, QueuePolicy, Record, TopicName};
+use crate::queue::{Door as Way, Kind, Level, QueueName, QueuePolicy, Record, TopicName};
 use actix::{Actor, Addr};
 use actix_rt::Arbiter;
 use actix_web::dev::ServerHandle;
@@ -146,6 +146,11 @@ fn numbers(catalog: &Catalog) -> (u32, u32) {
 impl Server {
     /// Starts everything. Must be called inside an actix system.
     pub async fn start(config: Config) -> Result<Server, StartError> {
+        Server::start_with(config, None).await
+    }
+
+    /// The same; the broker keeps the lines of the log that come from `log`.
+    pub async fn start_with(config: Config, log: Option<LogFeed>) -> Result<Server, StartError> {
         let http_listener = bind("http", "http.listen", &config.http.listen)?;
         let otq_listener = bind("otq", "otq.listen", &config.otq.listen)?;
         let okq_listener = bind_compatibility("okq", "okq.listen", &config.okq.listen, &config)?;
@@ -211,6 +216,9 @@ impl Server {
             observing: config.observing(),
         };
         let broker = Broker::new(parts);
+        if let Some(log) = log {
+            broker.keep_log(log);
+        }
 
         let mut server = Server {
             broker: broker.clone(),
@@ -245,19 +253,21 @@ impl Server {
         let user_timeout = Duration::from_millis(config.server.tcp_user_timeout_ms);
         if let Some(listener) = otq_listener {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let protocol = Otq::new(broker.clone(), config.otq.clone());
+            let protocol = Otq::new(broker.through(Way::Otq), config.otq.clone());
             let door = Door::new(listener, protocol, workers.clone(), user_timeout);
             server.otq = Some(door.start());
         }
         if let Some(listener) = okq_listener {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let protocol = Okq::new(broker.clone(), config.okq.clone(), config.auth.anonymous);
+            let protocol =
+                Okq::new(broker.through(Way::Okq), config.okq.clone(), config.auth.anonymous);
             let door = Door::new(listener, protocol, workers.clone(), user_timeout);
             server.okq = Some(door.start());
         }
         if let Some(listener) = dsmq_listener {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let protocol = Dsmq::new(broker.clone(), config.dsmq.clone(), config.auth.anonymous);
+            let protocol =
+                Dsmq::new(broker.through(Way::Dsmq), config.dsmq.clone(), config.auth.anonymous);
             let door = Door::new(listener, protocol, workers, user_timeout);
             server.dsmq = Some(door.start());
         }

@@ -3,6 +3,8 @@
 mod accounts;
 mod backups;
 mod caller;
+mod dead;
+mod inside;
 mod observing;
 mod queues;
 mod searching;
@@ -12,11 +14,13 @@ mod tokens;
 pub use backups::Backup;
 pub use caller::Caller;
 pub use observing::{DeadQueue, Presence};
+pub use dead::{DeadFound, DeadSearch, DeadSpot};
 pub use searching::{Found, Search};
 pub use sessions::NewSession;
 
 use super::connections::{Connections, Traffic};
 use super::doorkeeper::{Doorkeeper, Login};
+use super::logs::LogKeeper;
 use super::messages::*;
 use super::observer::{Observer, Observing};
 use super::redrives::Redrives;
@@ -83,13 +87,14 @@ struct Inner {
     looks: watch::Receiver<u64>,
     listed: Addr<Connections>,
     last_connection: AtomicU64,
+    logs: Addr<LogKeeper>,
     connections: [AtomicU64; DOORS.len()],
     unreported: [AtomicU64; DOORS.len()],
 }
 
 /// The broker, as a dialect sees it; cheap to clone.
 #[derive(Clone)]
-pub struct Broker(Arc<Inner>);
+pub struct Broker(Arc<Inner>, Option<Door>);
 
 /// Counts a connection until it is dropped.
 pub struct ConnectionGuard {
@@ -219,7 +224,7 @@ impl Broker {
         let Parts { levels, journal, memory, directory, observing, .. } = parts;
         let listed = Connections::start_with(observing.connections_max);
         let (observer, looks) = Observer::start_with(&registry, directory.clone(), observing);
-        Broker(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             registry,
             doorkeeper,
             redrives: Redrives::start_with(limits.redrives_max),
@@ -239,9 +244,17 @@ impl Broker {
             looks,
             listed,
             last_connection: AtomicU64::new(0),
+            logs: LogKeeper::default().start(),
             connections: std::array::from_fn(|_| AtomicU64::new(0)),
             unreported: std::array::from_fn(|_| AtomicU64::new(0)),
-        }))
+        });
+        Broker(inner, None)
+    }
+
+    /// The same broker, as those use it who come through this door: what is told of the life of a
+    /// message names it.
+    pub fn through(&self, door: Door) -> Broker {
+        Broker(self.0.clone(), Some(door))
     }
 
     /// Starts the topics that the store knew, on the given threads. Until then nothing is served.
@@ -298,6 +311,7 @@ impl Broker {
             sees: caller.sees(&entry.definition),
             entry: Arc::new(entry),
             limits: self.0.limits.clone(),
+            door: self.1,
         }
     }
 
@@ -478,6 +492,11 @@ impl Broker {
         *self.0.stopping.borrow()
     }
 
+    /// Becomes true when a stop begins.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.0.stopping.subscribe()
+    }
+
     /// Returns when a stop has begun.
     pub async fn stop_begun(&self) {
         // It is in the broker itself, which outlives the wait.
@@ -524,6 +543,7 @@ pub struct TopicHandle {
     /// The caller is shown payloads that the topic masks.
     sees: bool,
     limits: Arc<Limits>,
+    door: Option<Door>,
 }
 
 impl TopicHandle {
@@ -571,6 +591,12 @@ impl TopicHandle {
         self
     }
 
+    /// The same topic, used through another door.
+    pub fn through(mut self, door: Door) -> Self {
+        self.door = Some(door);
+        self
+    }
+
     /// Whether the caller has these rights here.
     ///
     /// Errors: `NotAllowed`.
@@ -599,6 +625,7 @@ impl TopicHandle {
             Op::AckIds { ids, .. } => (Rights::READ, ids.len()),
             Op::Nack(named) => (Rights::READ, named.len()),
             Op::Extend(named) => (Rights::READ, named.len()),
+            Op::Delay { ids, .. } => (Rights::WRITE, ids.len()),
             Op::Delete { ids, .. } => (Rights::CLEAR, ids.len()),
             Op::Purge { .. } | Op::Clear { .. } => (Rights::CLEAR, 0),
         };
@@ -621,6 +648,7 @@ impl TopicHandle {
                 *slot = Slot::Reply(Reply::Failed(error));
             }
         }
+        job.set_door(self.door);
         self.entry.addr.do_send(job);
     }
 

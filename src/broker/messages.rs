@@ -84,6 +84,16 @@ pub enum Op {
         /// Which.
         ids: Vec<MessageId>,
     },
+    /// Messages that wait, ready or delayed, are ready when the delay has passed; without one, now.
+    /// What is in flight or dead is not found. Reply: [`Reply::Done`].
+    Delay {
+        /// In which queue.
+        queue: Option<QueueName>,
+        /// Which.
+        ids: Vec<MessageId>,
+        /// How long.
+        delay: Duration,
+    },
     /// Looks at one message. Reply: [`Reply::Views`] with one view.
     Find {
         /// In which queue.
@@ -274,12 +284,23 @@ pub struct Job {
     tag: u64,
     /// Who asks is shown payloads that the topic masks. Set by whoever knows the caller.
     pub sees: bool,
+    door: Option<Door>,
 }
 
 impl Job {
     /// A job whose answer carries `tag`, for a session with several out.
     pub fn new(slots: Vec<Slot>, home: Home, tag: u64) -> Self {
-        Job { slots, home: Some(home), tag, sees: false }
+        Job { slots, home: Some(home), tag, sees: false, door: None }
+    }
+
+    /// It comes through this door.
+    pub fn set_door(&mut self, door: Option<Door>) {
+        self.door = door;
+    }
+
+    /// Through which door it comes.
+    pub fn door(&self) -> Option<Door> {
+        self.door
     }
 
     /// The ops and replies.

@@ -11,6 +11,7 @@ pub mod doorkeeper;
 pub mod error;
 mod gauge;
 pub mod handle;
+pub mod logs;
 pub mod messages;
 pub mod observer;
 #[cfg(test)]
@@ -30,7 +31,9 @@ pub use attention::{Attention, Severity};
 pub use connections::{Arrival, Closer, Closing, Traffic, closing};
 pub use error::BrokerError;
 pub use handle::{Asked, Broker, BrokerState, Caller, ConnectionGuard, Consumer, DefaultLevels};
+pub use handle::{DeadFound, DeadSearch, DeadSpot};
 pub use handle::{DeadQueue, Found, NewSession, Presence, Search, TopicHandle};
+pub use logs::{LogBounds, LogFeed, LogLine, LogPage, LogSink, ReadLog};
 pub use messages::*;
 pub use rates::Rates;
 pub use replies::{Inbox, Replied, ReplyAddress, ReplyRefused};

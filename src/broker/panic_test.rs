@@ -44,6 +44,7 @@ impl Engine for Fragile {
 
     hand_on! {
         fn connect(&mut self, wake: Wake);
+        fn through(&mut self, door: Option<Door>);
         fn flush(&mut self, now: Timestamp);
         fn settle(&mut self, now: Timestamp);
         fn receive(&mut self, now: Timestamp, queue: u32, request: Receive) -> Answer<Whole<Vec<Delivery>>>;
@@ -52,6 +53,7 @@ impl Engine for Fragile {
         fn nack(&mut self, now: Timestamp, references: Vec<(Reference, Nack)>) -> Answer<Each<()>>;
         fn extend(&mut self, now: Timestamp, references: Vec<(Reference, Duration)>) -> Answer<Each<Timestamp>>;
         fn delete(&mut self, now: Timestamp, queue: u32, ids: Vec<MessageId>) -> Answer<Each<()>>;
+        fn delay(&mut self, now: Timestamp, queue: u32, ids: Vec<MessageId>, delay: Duration) -> Answer<Each<()>>;
         fn find(&mut self, queue: u32, id: MessageId) -> Answer<Whole<View>>;
         fn peek(&mut self, queue: u32, end: End, max: usize, bytes_max: usize) -> Answer<Whole<Vec<View>>>;
         fn list(&mut self, queue: u32, state: State, after: Option<u128>, max: usize, bytes_max: usize) -> Answer<Whole<Page>>;

@@ -85,6 +85,8 @@ pub struct TopicActor {
     meter: Meter,
     /// Bytes published since the start, to measure how far a subscriber lags.
     pushed_bytes: u64,
+    /// Through which door the job under way came.
+    door: Option<Door>,
     failures: VecDeque<Timestamp>,
     restarts: u64,
 }
@@ -175,6 +177,7 @@ impl TopicActor {
             published: Rc::default(),
             meter: Meter::default(),
             pushed_bytes: 0,
+            door: None,
             failures: VecDeque::new(),
             restarts: 0,
         }
@@ -389,6 +392,12 @@ impl TopicActor {
                 let queue = self.queue(engine, queue.as_ref())?;
                 Outcome::each(engine.delete(now, queue, ids), places)
             }
+            Op::Delay { queue, ids, delay } => {
+                self.ready = true;
+                let places = ids.iter().map(|_| None).collect();
+                let queue = self.queue(engine, queue.as_ref())?;
+                Outcome::each(engine.delay(now, queue, ids, delay), places)
+            }
             Op::Find { queue, id } => {
                 let queue = self.queue(engine, queue.as_ref())?;
                 Outcome::of(
@@ -539,7 +548,7 @@ impl TopicActor {
     ) -> Result<Outcome, BrokerError> {
         let limit = self.limits.waiters_max;
         let (to, reply) = oneshot::channel();
-        if !self.waiters.push(queue, what, deadline, to, limit) {
+        if !self.waiters.push(queue, what, deadline, (to, self.door), limit) {
             return Err(BrokerError::TooMany { what: "waiting receivers", limit });
         }
         Ok(Outcome::Awaited(Box::pin(async move {
@@ -582,7 +591,9 @@ impl TopicActor {
     /// Does a job; answers the replies that are still to come, by slot, and whether each may be given up.
     fn run(&mut self, job: &mut Job) -> Vec<(usize, LocalBoxFuture<'static, Reply>, bool)> {
         let now = clock::now();
-        if let Phase::Running(engine) = &self.phase {
+        self.door = job.door();
+        if let Phase::Running(engine) = &mut self.phase {
+            engine.through(job.door());
             let (published, pushed) = (self.published.get(), self.subscribers.pushed);
             let missed = self.subscribers.dropped;
             self.meter.tick(now, || Counted::new(published, pushed, missed, &engine.totals()));
@@ -635,6 +646,7 @@ impl TopicActor {
         let Phase::Running(engine) = &mut self.phase else { return };
         for queue in self.waiters.queues() {
             while let Some((waiter, request)) = self.waiters.pop(queue) {
+                engine.through(waiter.door);
                 match engine.receive(now, queue, request) {
                     Answer::Now(Ok(deliveries)) if deliveries.is_empty() => {
                         self.waiters.put_back(queue, waiter);

@@ -2,7 +2,7 @@
 //! only want to know that there is one.
 
 use super::messages::Reply;
-use crate::queue::{Receive, Timestamp};
+use crate::queue::{Door, Receive, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tokio::sync::oneshot;
 
@@ -27,6 +27,8 @@ pub struct Waiter {
     pub deadline: Timestamp,
     /// Its job.
     pub to: oneshot::Sender<Reply>,
+    /// Through which door it came.
+    pub door: Option<Door>,
 }
 
 #[derive(Debug, Default)]
@@ -68,7 +70,7 @@ impl Waiters {
         queue: u32,
         what: What,
         deadline: Timestamp,
-        to: oneshot::Sender<Reply>,
+        (to, door): (oneshot::Sender<Reply>, Option<Door>),
         limit: usize,
     ) -> bool {
         if self.len() >= limit || self.len() > self.looked_through.max(WAITERS_FREE) {
@@ -86,7 +88,7 @@ impl Waiters {
             What::Messages(_) => &mut waiting.receivers,
             What::Notice => &mut waiting.watchers,
         };
-        list.push_back(Waiter { id, what, deadline, to });
+        list.push_back(Waiter { id, what, deadline, to, door });
         true
     }
 
@@ -226,7 +228,7 @@ mod tests {
         limit: usize,
     ) -> Option<oneshot::Receiver<Reply>> {
         let (to, answer) = oneshot::channel();
-        waiters.push(7, what, Timestamp(deadline), to, limit).then_some(answer)
+        waiters.push(7, what, Timestamp(deadline), (to, None), limit).then_some(answer)
     }
 
     #[test]
@@ -277,7 +279,7 @@ mod tests {
         let mut watcher = add(&mut waiters, What::Notice, 20, 9).unwrap();
         drop(add(&mut waiters, request(), 30, 9));
         let (to, mut elsewhere) = oneshot::channel();
-        assert!(waiters.push(8, request(), Timestamp(15), to, 9));
+        assert!(waiters.push(8, request(), Timestamp(15), (to, None), 9));
         assert_eq!((waiters.receivers_at(7), waiters.receivers_at(9)), (1, 0));
         let gone = Reply::Ready(false);
         waiters.end_queue(7, &gone);

@@ -6,6 +6,7 @@ use super::failure::{Code, Failure};
 use super::name::with_query;
 use super::remote::{RemoteArgs, Session, Sure};
 use super::show;
+use crate::journal::check::{Report, TopicCount, Verdict};
 use crate::journal::{JournalError, Restoring};
 use serde_json::{Value, json};
 use std::{
@@ -125,20 +126,24 @@ pub struct RestoreArgs {
     /// Only check it, in a folder beside it, and say what it holds
     #[arg(long)]
     check: bool,
+    /// Print JSON
+    #[arg(long, env = "OCTOQ_JSON")]
+    json: bool,
     #[command(flatten)]
     sure: Sure,
 }
 
 /// Restores.
 pub fn restore(arguments: RestoreArgs) -> ExitCode {
+    let json = arguments.json;
     match try_restore(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(false),
+        Err(failure) => failure.tell(json),
     }
 }
 
 fn try_restore(arguments: RestoreArgs) -> Result<(), Failure> {
-    let RestoreArgs { config, file, path, check, sure } = arguments;
+    let RestoreArgs { config, file, path, check, json, sure } = arguments;
     let failed = |error: JournalError| match error {
         JournalError::Damaged { file, what } => {
             Failure::error(format!("{} is no whole backup: {what}", file.display()))
@@ -151,7 +156,10 @@ fn try_restore(arguments: RestoreArgs) -> Result<(), Failure> {
         beside.push(".checking");
         let beside = PathBuf::from(beside);
         let checked = Restoring::check(&file, &beside);
-        let report = checked.map(|restoring| restoring.report.to_string());
+        let report = checked.map(|restoring| match json {
+            true => format!("{}\n", json!({ "report": of_report(&restoring.report) })),
+            false => restoring.report.to_string(),
+        });
         // It was made for this.
         let _ = fs::remove_dir_all(&beside);
         write!(out, "{}", report.map_err(failed)?)?;
@@ -162,7 +170,10 @@ fn try_restore(arguments: RestoreArgs) -> Result<(), Failure> {
         None => config.load().map_err(|_| Failure::Said(Code::Usage))?.store.path,
     };
     let restoring = Restoring::check(&file, &store).map_err(failed)?;
-    write!(out, "{}", restoring.report)?;
+    let report = json.then(|| of_report(&restoring.report));
+    if !json {
+        write!(out, "{}", restoring.report)?;
+    }
     if restoring.replaces {
         sure.ask(&format!(
             "The store {} is replaced; what came to it after the backup is not in it any more.",
@@ -170,9 +181,32 @@ fn try_restore(arguments: RestoreArgs) -> Result<(), Failure> {
         ))?;
     }
     let kept = restoring.put().map_err(failed)?;
+    if let Some(report) = report {
+        let kept = kept.map(|kept| kept.display().to_string());
+        let store = store.display().to_string();
+        writeln!(out, "{}", json!({ "store": store, "replaced": kept, "report": report }))?;
+        return Ok(());
+    }
     writeln!(out, "{} is now the backup", store.display())?;
     if let Some(kept) = kept {
         writeln!(out, "what was there is in {}", kept.display())?;
     }
     Ok(())
+}
+
+/// What a check found, for a program.
+fn of_report(report: &Report) -> Value {
+    let verdict = match report.verdict {
+        Verdict::Whole => "whole",
+        Verdict::Blemished => "blemished",
+        Verdict::Damaged => "damaged",
+    };
+    let topic = |topic: &TopicCount| {
+        json!({
+            "name": topic.name, "waiting": topic.waiting, "tried": topic.tried, "dead": topic.dead,
+            "history": topic.history, "bytes": topic.bytes,
+        })
+    };
+    let topics: Vec<Value> = report.topics.iter().map(topic).collect();
+    json!({ "verdict": verdict, "lines": report.lines, "topics": topics })
 }

@@ -40,6 +40,8 @@ enum Command {
     /// Keep messages for longer
     #[command(alias = "extend")]
     Touch(answer::TouchArgs),
+    /// Let messages that wait be ready at another time
+    Delay(delay::DelayArgs),
     /// Dead letters: list, show, redrive, edit, remove, export
     Dead(dead::DeadArgs),
     /// Move messages to another queue
@@ -62,6 +64,8 @@ enum Command {
     Connection(connection::ConnectionArgs),
     /// All queues on the whole screen, busiest first
     Top(top::TopArgs),
+    /// The last lines of the broker's log
+    Log(log::LogArgs),
     /// Is there a broker that takes work
     Health(health::HealthArgs),
 
@@ -150,6 +154,7 @@ pub fn main() -> ExitCode {
         Some(Command::Ack(arguments)) => answer::ack(arguments),
         Some(Command::Nack(arguments)) => answer::nack(arguments),
         Some(Command::Touch(arguments)) => answer::touch(arguments),
+        Some(Command::Delay(arguments)) => delay::run(arguments),
         Some(Command::Dead(arguments)) => dead::run(arguments),
         Some(Command::Move(arguments)) => dead::run_move(arguments),
         Some(Command::Explain(arguments)) => explain::run(arguments),
@@ -160,6 +165,7 @@ pub fn main() -> ExitCode {
         Some(Command::History(arguments)) => history::run(arguments),
         Some(Command::Connection(arguments)) => connection::run(arguments),
         Some(Command::Top(arguments)) => top::run(arguments),
+        Some(Command::Log(arguments)) => log::run(arguments),
         Some(Command::Health(arguments)) => health::run(arguments),
         Some(Command::User(arguments)) => user::run(arguments),
         Some(Command::Token(arguments)) => token::run(arguments),

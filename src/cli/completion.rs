@@ -13,12 +13,19 @@ pub struct CompletionArgs {
     /// Whose
     #[arg(value_enum)]
     shell: Shell,
+    /// Print it as a JSON text
+    #[arg(long, env = "OCTOQ_JSON")]
+    json: bool,
 }
 
 /// Prints it.
 pub fn run(arguments: CompletionArgs) -> ExitCode {
     let mut text = Vec::new();
     clap_complete::generate(arguments.shell, &mut super::command::command(), "octoq", &mut text);
+    if arguments.json {
+        let script = String::from_utf8_lossy(&text).into_owned();
+        text = format!("{}\n", serde_json::Value::from(script)).into_bytes();
+    }
     match std::io::stdout().write_all(&text) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             eprintln!("octoq: {error}");

@@ -133,6 +133,9 @@ impl Contexts {
   octoq context use prod
   octoq --context prod topic ls")]
 pub struct ContextArgs {
+    /// Print JSON (never with passwords or tokens)
+    #[arg(long, env = "OCTOQ_JSON", global = true)]
+    json: bool,
     #[command(subcommand)]
     action: Action,
 }
@@ -141,11 +144,7 @@ pub struct ContextArgs {
 enum Action {
     /// List them; `*` marks the one in use
     #[command(after_help = "Example: octoq context ls")]
-    Ls {
-        /// Print JSON (never with passwords or tokens)
-        #[arg(long, env = "OCTOQ_JSON")]
-        json: bool,
-    },
+    Ls,
     /// Make or change one
     #[command(after_help = "Examples:
   octoq context put prod --url http://10.0.0.5:6790 --user ada --ask-password
@@ -191,16 +190,17 @@ enum Action {
 
 /// Does it.
 pub fn run(arguments: ContextArgs) -> ExitCode {
-    match act(arguments.action) {
+    let ContextArgs { json, action } = arguments;
+    match act(action, json) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(false),
+        Err(failure) => failure.tell(json),
     }
 }
 
-fn act(action: Action) -> Result<(), Failure> {
+fn act(action: Action, json: bool) -> Result<(), Failure> {
     let mut contexts = Contexts::load()?;
-    match action {
-        Action::Ls { json } => return list(&contexts, json),
+    let named = match action {
+        Action::Ls => return list(&contexts, json),
         Action::Put { name, url, user, ask_password, token, used } => {
             if name.is_empty() {
                 return Err(Failure::usage("a context needs a name"));
@@ -221,22 +221,56 @@ fn act(action: Action) -> Result<(), Failure> {
             context.password = password.or(context.password.take());
             context.token = token.or(context.token.take());
             if used {
-                contexts.current = Some(name);
+                contexts.current = Some(name.clone());
             }
+            Some(name)
         }
         Action::Use { name } => {
             contexts.named(&name)?;
-            contexts.current = Some(name);
+            contexts.current = Some(name.clone());
+            Some(name)
         }
-        Action::Unset => contexts.current = None,
+        Action::Unset => {
+            contexts.current = None;
+            None
+        }
         Action::Rm { name, sure } => {
             contexts.named(&name)?;
             sure.ask(&format!("The context `{name}` is forgotten, with what it keeps to log in."))?;
             contexts.contexts.remove(&name);
             contexts.current.take_if(|current| *current == name);
+            Some(name)
         }
+    };
+    contexts.save()?;
+    if json {
+        let left = named.filter(|name| contexts.contexts.contains_key(name));
+        let about =
+            left.and_then(|name| Some(about(&contexts, &name, contexts.contexts.get(&name)?)));
+        let current = contexts.current.clone();
+        println!("{}", serde_json::json!({ "context": about, "current": current }));
     }
-    contexts.save()
+    Ok(())
+}
+
+/// One of them, without its secrets.
+fn about(contexts: &Contexts, name: &str, context: &Context) -> serde_json::Value {
+    serde_json::json!({
+        "name": name,
+        "current": contexts.current.as_deref() == Some(name),
+        "url": context.url.as_deref().unwrap_or_default(),
+        "user": context.user,
+        "login": login(context),
+    })
+}
+
+/// What it logs in with.
+fn login(context: &Context) -> &'static str {
+    match (&context.token, &context.user) {
+        (Some(_), _) => "token",
+        (None, Some(_)) => "user",
+        (None, None) => "none",
+    }
 }
 
 fn secret(name: &str) -> Result<Secret, Failure> {
@@ -254,16 +288,9 @@ fn list(contexts: &Contexts, json: bool) -> Result<(), Failure> {
     for (name, context) in &contexts.contexts {
         let current = contexts.current.as_deref() == Some(name);
         let url = context.url.as_deref().unwrap_or_default();
-        let login = match (&context.token, &context.user) {
-            (Some(_), _) => "token",
-            (None, Some(_)) => "user",
-            (None, None) => "none",
-        };
+        let login = login(context);
         if json {
-            let line = serde_json::json!({
-                "name": name, "current": current, "url": url, "user": context.user, "login": login,
-            });
-            writeln!(out, "{line}")?;
+            writeln!(out, "{}", about(contexts, name, context))?;
         } else {
             let mark = if current { '*' } else { ' ' };
             let who = context.user.as_deref().filter(|_| login == "user").unwrap_or(login);

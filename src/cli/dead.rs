@@ -8,6 +8,7 @@ use super::name::{Address, Name, QueueArgs, encode};
 use super::peek;
 use super::policy;
 use super::remote::{RemoteArgs, Session, Sure};
+use super::show::printable;
 use super::view::counted;
 use serde_json::{Map, Value, json, value::RawValue};
 use std::{io::Write as _, process::ExitCode, time::Duration};
@@ -32,13 +33,17 @@ pub struct DeadArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// List dead letters: why, when, how often tried
+    /// List dead letters, of one queue or of all topics: why, when, how often tried
     #[command(after_help = "Examples:
+  octoq dead ls
   octoq dead ls orders -n 20
   octoq dead ls orders --reason max_deliveries --attr shop=north --text pizza")]
     Ls {
-        #[command(flatten)]
-        of: QueueArgs,
+        /// The topic; all topics when left out
+        topic: Option<Name>,
+        /// Its queue; without a topic, queues of this name
+        #[arg(long, short, env = "OCTOQ_QUEUE", value_name = "QUEUE")]
+        queue: Option<Name>,
         /// Most of them
         #[arg(long, short = 'n', value_name = "N", default_value_t = 100)]
         count: u64,
@@ -153,8 +158,8 @@ pub fn run(arguments: DeadArgs) -> ExitCode {
 
 async fn act(session: &mut Session, action: Action) -> Result<(), Failure> {
     match action {
-        Action::Ls { of, count, filter, output } => {
-            list(session, &of, count, &filter, output).await
+        Action::Ls { topic, queue, count, filter, output } => {
+            list(session, topic, queue, count, &filter, output).await
         }
         Action::Show { of, id } => super::explain::show(session, &of, &id).await,
         Action::Redrive { of, ids, all, max, filter, to, rate, no_wait, dry_run } => {
@@ -226,13 +231,38 @@ async fn act(session: &mut Session, action: Action) -> Result<(), Failure> {
 
 async fn list(
     session: &mut Session,
-    of: &QueueArgs,
+    topic: Option<Name>,
+    queue: Option<Name>,
     count: u64,
     filter: &FilterArgs,
     output: Option<Format>,
 ) -> Result<(), Failure> {
     let print = |session: &mut Session, raw: &RawValue| peek::print(session, raw, output);
-    match filter::each(session, of, Some("dead"), filter, count, print).await? {
+    let everywhere = |session: &mut Session, raw: &RawValue| {
+        #[derive(serde::Deserialize)]
+        struct Place {
+            topic: String,
+            queue: String,
+        }
+        if output.is_none() && !session.json {
+            let Place { topic, queue } = serde_json::from_str(raw.get())?;
+            writeln!(session.out, "{}/{}", printable(&topic), printable(&queue))?;
+        }
+        peek::print(session, raw, output)
+    };
+    let listed = match topic {
+        Some(topic) => {
+            let queue = queue.unwrap_or_else(Name::default_queue);
+            let of = QueueArgs { topic, queue };
+            filter::each(session, &of, Some("dead"), filter, count, print).await?
+        }
+        None => {
+            let queue = queue.map(|queue| queue.to_string());
+            let pairs = [("queue", queue)];
+            filter::each_at(session, "/v1/dead", &pairs, filter, count, everywhere).await?
+        }
+    };
+    match listed {
         0 => Err(Failure::new(Code::Empty, "there is no such dead letter")),
         _ => Ok(()),
     }

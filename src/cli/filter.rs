@@ -98,16 +98,30 @@ pub async fn each(
     state: Option<&str>,
     filter: &FilterArgs,
     limit: u64,
+    take: impl FnMut(&mut Session, &RawValue) -> Result<(), Failure>,
+) -> Result<u64, Failure> {
+    let path = format!("{}/messages", of.path());
+    let pairs = [("state", state.map(str::to_owned))];
+    each_at(session, &path, &pairs, filter, limit, take).await
+}
+
+/// The same of the list at a path, which takes `pairs` beside the filter.
+pub async fn each_at(
+    session: &mut Session,
+    path: &str,
+    pairs: &[(&'static str, Option<String>)],
+    filter: &FilterArgs,
+    limit: u64,
     mut take: impl FnMut(&mut Session, &RawValue) -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
     let mut taken = 0;
     let mut after: Option<String> = None;
     while taken < limit {
         let mut query = filter.pairs();
-        query.push(("state", state.map(str::to_owned)));
+        query.extend_from_slice(pairs);
         query.push(("limit", Some((limit - taken).min(PAGE_MAX).to_string())));
         query.push(("after", after));
-        let path = with_query(format!("{}/messages", of.path()), &query);
+        let path = with_query(path.to_owned(), &query);
         let asked = session.until_stopped(async |client| client.ask(Ask::get(path)).await).await?;
         let Some(answer) = asked else { break };
         let answer = answer?;

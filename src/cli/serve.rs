@@ -2,6 +2,7 @@
 
 use super::ConfigArgs;
 use super::okq::OkqArgs;
+use crate::broker::{LogBounds, LogFeed, LogSink};
 use crate::config::environment;
 use crate::server::Server;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -35,7 +36,11 @@ pub fn run(arguments: ServeArgs) -> ExitCode {
     let level = if arguments.okq.debug() { "debug" } else { asked };
     // What strangers send that is not HTTP is no error of the broker, and must not fill its log.
     let level = if level == "debug" { level.into() } else { format!("{level},actix_http=off") };
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).init();
+    let config = match arguments.config.load_with(&arguments.okq.settings()) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let log = start_log(&level, config.log());
     for note in environment::fastqueue().1 {
         log::info!("{note}");
     }
@@ -43,10 +48,6 @@ pub fn run(arguments: ServeArgs) -> ExitCode {
     if !ignored.is_empty() {
         log::info!("okq: ignored, since octoq needs no Redis: {}", ignored.join(", "));
     }
-    let config = match arguments.config.load_with(&arguments.okq.settings()) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
     raise_file_limit();
     actix::System::new().block_on(async {
         let (terminate, interrupt) =
@@ -57,7 +58,7 @@ pub fn run(arguments: ServeArgs) -> ExitCode {
                     return ExitCode::FAILURE;
                 }
             };
-        let server = match Server::start(config).await {
+        let server = match Server::start_with(config, log).await {
             Ok(server) => server,
             Err(error) => {
                 log::error!("{error}");
@@ -76,6 +77,17 @@ pub fn run(arguments: ServeArgs) -> ExitCode {
             }
         }
     })
+}
+
+/// Logs to stderr, what is as grave as `level` or what RUST_LOG says; and to the broker.
+fn start_log(level: &str, bounds: LogBounds) -> Option<LogFeed> {
+    let environment = env_logger::Env::default().default_filter_or(level);
+    let printer = env_logger::Builder::from_env(environment).build();
+    let most = printer.filter();
+    let (sink, feed) = LogSink::new(printer, env_logger::Logger::matches, bounds);
+    log::set_max_level(most);
+    // Only a second logger of one process is refused.
+    log::set_boxed_logger(Box::new(sink)).is_ok().then_some(feed)
 }
 
 /// Lets the process have as many open files as it may: every connection is one, and one over HTTP

@@ -1,7 +1,10 @@
 //! `octoq config`: what a broker started here would be configured with.
 
 use super::ConfigArgs;
+use super::failure::Failure;
 use crate::config::Config;
+use crate::config::origin::{Origin, Setting};
+use serde_json::json;
 use std::{io::Write as _, process::ExitCode};
 
 /// The configuration: all sources put together, or whether they are right.
@@ -12,6 +15,9 @@ use std::{io::Write as _, process::ExitCode};
 pub struct SettingsArgs {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Print JSON
+    #[arg(long, env = "OCTOQ_JSON", global = true)]
+    json: bool,
     #[command(subcommand)]
     action: Action,
 }
@@ -29,9 +35,6 @@ enum Action {
         /// Only what differs from the defaults
         #[arg(long)]
         changed: bool,
-        /// Print JSON
-        #[arg(long, env = "OCTOQ_JSON")]
-        json: bool,
     },
     /// Say whether it is right; exit code 2 when it is not
     #[command(after_help = "Example: octoq config validate --config /etc/octoq.toml")]
@@ -40,78 +43,69 @@ enum Action {
 
 /// Does it.
 pub fn run(arguments: SettingsArgs) -> ExitCode {
-    let config = match arguments.config.load() {
+    let SettingsArgs { config, json, action } = arguments;
+    let loaded = Config::load_with(config.config.as_deref(), &[], &config.set);
+    let config = match loaded {
         Ok(config) => config,
-        Err(code) => return code,
+        Err(error) => {
+            return Failure::usage(format!("configuration: {error}")).tell(json);
+        }
     };
-    match arguments.action {
+    match action {
+        Action::Validate if json => {
+            println!("{}", json!({ "valid": true }));
+            ExitCode::SUCCESS
+        }
         Action::Validate => {
             println!("the configuration is right");
             ExitCode::SUCCESS
         }
-        Action::Show { key, changed, json } => {
-            let (now, defaults) = (as_json(&config), as_json(&Config::default()));
-            show(&now, &defaults, key.as_deref(), changed, json)
-        }
+        Action::Show { key, changed } => match show(&config, key.as_deref(), changed, json) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.tell(json),
+        },
     }
 }
 
-fn as_json(config: &Config) -> serde_json::Value {
-    // Structs of plain fields always serialise.
-    serde_json::to_value(config).unwrap_or_default()
-}
-
-fn show(
-    now: &serde_json::Value,
-    defaults: &serde_json::Value,
-    key: Option<&str>,
-    changed: bool,
-    json: bool,
-) -> ExitCode {
-    let (only_section, only_key) = match key.map(|key| key.split_once('.').unwrap_or((key, ""))) {
-        None => (None, None),
-        Some((section, "")) => (Some(section), None),
-        Some((section, key)) => (Some(section), Some(key)),
-    };
-    let mut kept = serde_json::Map::new();
-    for (section, settings) in now.as_object().into_iter().flatten() {
-        if only_section.is_some_and(|only| only != section) {
-            continue;
-        }
-        let mut fields = settings.as_object().cloned().unwrap_or_default();
-        fields.retain(|name, value| {
-            only_key.is_none_or(|only| only == name)
-                && (!changed || defaults[section].get(name) != Some(value))
+fn show(config: &Config, key: Option<&str>, changed: bool, json: bool) -> Result<(), Failure> {
+    let mut settings = config.settings();
+    if let Some(key) = key {
+        settings.retain(|setting| {
+            setting.key == key
+                || setting.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))
         });
-        if !fields.is_empty() {
-            kept.insert(section.clone(), fields.into());
+        if settings.is_empty() {
+            return Err(Failure::usage(format!("there is no setting `{key}`")));
         }
     }
-    if let (Some(key), true) = (key, kept.is_empty() && !changed) {
-        eprintln!("octoq: there is no setting `{key}`");
-        return ExitCode::from(2);
-    }
+    settings.retain(|setting| !changed || setting.value != setting.default);
     let mut out = std::io::stdout().lock();
-    // A reader that has gone wants no more.
-    let _ = if json {
-        writeln!(out, "{}", serde_json::Value::from(kept))
+    if json {
+        writeln!(out, "{}", json!({ "keys": settings }))?;
     } else {
-        out.write_all(toml(&kept).as_bytes())
-    };
-    ExitCode::SUCCESS
+        out.write_all(toml(&settings).as_bytes())?;
+    }
+    Ok(())
 }
 
-/// Sections of plain values and lists: what is in them looks the same in JSON and TOML.
-fn toml(sections: &serde_json::Map<String, serde_json::Value>) -> String {
+/// Sections of plain values and lists, as a configuration file has them; behind what somebody set, who.
+fn toml(settings: &[Setting]) -> String {
     let mut text = String::new();
-    for (section, fields) in sections {
-        if !text.is_empty() {
-            text.push('\n');
+    let mut open = None;
+    for Setting { key, value, origin, from, .. } in settings {
+        let Some((section, name)) = key.split_once('.') else { continue };
+        if open != Some(section) {
+            let gap = if open.is_some() { "\n" } else { "" };
+            text.push_str(&format!("{gap}[{section}]\n"));
+            open = Some(section);
         }
-        text.push_str(&format!("[{section}]\n"));
-        for (name, value) in fields.as_object().into_iter().flatten() {
-            text.push_str(&format!("{name} = {value}\n"));
+        // What they hold looks the same in JSON and TOML.
+        text.push_str(&format!("{name} = {value}"));
+        if *origin != Origin::Default {
+            let source = from.as_deref().unwrap_or_default();
+            text.push_str(&format!("  # {}", super::show::printable(source)));
         }
+        text.push('\n');
     }
     text
 }
@@ -126,10 +120,12 @@ mod tests {
         let set = ["http.origins=a,b", "store.path=/x \"y\"", "limits.topics_max=7"];
         let config = Config::load(None, &set.map(str::to_owned)).unwrap();
         let file = folder.path().join("shown.toml");
-        let shown = toml(as_json(&config).as_object().unwrap());
+        let shown = toml(&config.settings());
         std::fs::write(&file, &shown).unwrap();
         let mut read = Config::load(Some(&file), &[]).unwrap();
         read.chosen_doors.clone_from(&config.chosen_doors);
+        read.origins.clone_from(&config.origins);
         assert_eq!(read, config, "{shown}");
+        assert!(shown.contains("topics_max = 7  # --set"), "{shown}");
     }
 }

@@ -17,6 +17,7 @@ const HEADING_EVERY: u64 = 20;
 #[command(after_help = "Examples:
   octoq stat
   octoq stat -i 1
+  octoq stat -n 3
   octoq stat orders -i 5 -n 12 --json")]
 pub struct StatArgs {
     #[command(flatten)]
@@ -26,8 +27,8 @@ pub struct StatArgs {
     /// Again every so often; a number alone is seconds
     #[arg(long, short, value_name = "SPAN", value_parser = interval)]
     interval: Option<Span>,
-    /// So many lines
-    #[arg(long, short = 'n', value_name = "N", requires = "interval")]
+    /// So many lines; every second, unless -i says otherwise
+    #[arg(long, short = 'n', value_name = "N")]
     count: Option<u64>,
 }
 
@@ -122,7 +123,8 @@ async fn stat(
         Some(_) => COUNTS.iter().collect(),
         None => COUNTS.iter().chain(&OF_BROKER).collect(),
     };
-    let lines = if interval.is_some() { count.unwrap_or(u64::MAX) } else { 1 };
+    let lines = count.unwrap_or(if interval.is_some() { u64::MAX } else { 1 });
+    let interval = interval.or(Some(Span::from_millis(1000)));
     for line in 0..lines {
         let asked = session.until_stopped(async |client| client.ask(Ask::get(&path)).await).await?;
         let Some(answer) = asked else { break };

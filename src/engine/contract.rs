@@ -2,6 +2,8 @@
 //!
 //! An engine joins by implementing [`Bench`], and one test that calls [`all`].
 
+mod lives;
+
 use super::*;
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::mpsc, time::Duration};
@@ -209,7 +211,7 @@ fn gone<T>() -> Result<T, EngineError> {
 /// Runs every case at every level.
 pub fn all(mut make: impl FnMut() -> Box<dyn Bench>) {
     type Case = fn(&mut Subject<'_>);
-    let broker: [(&str, Case); 21] = [
+    let broker: [(&str, Case); 23] = [
         ("a message is received, acked, and then gone", acked_is_gone),
         ("what is taken is gone at once", taken_is_gone),
         ("messages come in order, highest priority first", order),
@@ -231,6 +233,8 @@ pub fn all(mut make: impl FnMut() -> Box<dyn Bench>) {
         ("a bystander reads what came after it", read_after),
         ("copies are messages of their own, each in its queue", copies),
         ("a queue goes to another topic and comes back when it is refused", carried),
+        ("what waits can be made to wait until another time", lives::delays),
+        ("a life names the doors it went through", lives::doors),
     ];
     let pubsub: [(&str, Case); 4] = [
         ("the history is read in order from a position", history),
@@ -238,7 +242,7 @@ pub fn all(mut make: impl FnMut() -> Box<dyn Bench>) {
         ("a reader reads what came after it, of one number for all topics", read_after),
         ("a position of another epoch is told the gap", other_epoch),
     ];
-    let durable: [(&str, Case); 6] = [
+    let durable: [(&str, Case); 8] = [
         ("what was cleared stays cleared, with its own place for what came back", cleared_survives),
         (
             "copies keep their ends and where they came from, moved ones get new ends",
@@ -246,6 +250,8 @@ pub fn all(mut make: impl FnMut() -> Box<dyn Bench>) {
         ),
         ("the order of an ordering key survives", ordering_survives),
         ("ids that publishers chose survive and are taken", own_ids_survive),
+        ("a wait that was changed survives", lives::delays_survive),
+        ("the doors of a life survive", lives::doors_survive),
         ("confirmed messages and acks survive", |subject| survives(subject, false)),
         ("confirmed messages and acks survive a kill", |subject| survives(subject, true)),
     ];

@@ -1,7 +1,8 @@
 //! Deliveries that were granted and still wait for bodies from the disk, and the purges behind them.
 //!
 //! Once a purge is in the store, the rows of what it took may go at any time, also of what is in flight.
-//! So the facts of a purge are held back until the bodies that were granted before it are read.
+//! So the facts of a purge are held back until the bodies that were granted before it are read. A queue
+//! that is dropped is one that is purged here.
 
 use super::pending::Release;
 use super::{Answer, EngineError, Record, Whole, oneshot};
@@ -13,19 +14,13 @@ pub struct HeldBack {
     behind: u64,
     /// What the store is to be told.
     pub records: Vec<Record>,
-    removed: u64,
-    to: oneshot::Sender<Whole<u64>>,
+    release: Release,
 }
 
 impl HeldBack {
     /// Its records, and what answers its caller when they are in the store.
     pub fn into_parts(self) -> (Vec<Record>, Release) {
-        let HeldBack { records, removed, to, .. } = self;
-        let release: Release = Box::new(move |fate| {
-            let _ =
-                to.send(fate.error.map_or(Ok(removed), |error: &EngineError| Err(error.clone())));
-        });
-        (records, release)
+        (self.records, self.release)
     }
 }
 
@@ -64,9 +59,12 @@ impl Granted {
     }
 
     /// Holds a purge back until all that is granted so far has ended.
-    pub fn hold(&mut self, records: Vec<Record>, removed: u64) -> Answer<Whole<u64>> {
+    pub fn hold<T: Send + 'static>(&mut self, records: Vec<Record>, value: T) -> Answer<Whole<T>> {
         let (to, answer) = oneshot::channel();
-        self.waiting.push_back(HeldBack { behind: self.next, records, removed, to });
+        let release: Release = Box::new(move |fate| {
+            let _ = to.send(fate.error.map_or(Ok(value), |error: &EngineError| Err(error.clone())));
+        });
+        self.waiting.push_back(HeldBack { behind: self.next, records, release });
         Answer::Later(answer)
     }
 
@@ -84,19 +82,19 @@ mod tests {
     #[test]
     fn a_purge_waits_for_what_was_granted_before_it_only() {
         let mut granted = Granted::default();
-        let purge = || vec![Record::Purged { queue: 1, through: 1 }];
+        let purge = |through| vec![Record::Purged { queue: 1, through }];
         let first = granted.begin(true);
         let look = granted.begin(false);
-        drop(granted.hold(purge(), 1));
+        drop(granted.hold(purge(1), ()));
         let second = granted.begin(true);
-        drop(granted.hold(purge(), 2));
+        drop(granted.hold(purge(2), ()));
         assert!(granted.next_free().is_none() && !granted.is_empty());
         granted.end(look);
         granted.end(second);
         assert!(granted.next_free().is_none(), "the first is not read yet");
         granted.end(first);
         let freed = [granted.next_free(), granted.next_free(), granted.next_free()];
-        let removed: Vec<u64> = freed.into_iter().flatten().map(|held| held.removed).collect();
-        assert_eq!((removed, granted.is_empty()), (vec![1, 2], true));
+        let told: Vec<Record> = freed.into_iter().flatten().flat_map(|held| held.records).collect();
+        assert_eq!((told, granted.is_empty()), ([purge(1), purge(2)].concat(), true));
     }
 }

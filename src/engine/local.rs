@@ -105,6 +105,8 @@ pub struct LocalEngine {
     wake: Wake,
     fills: FxHashMap<u64, Fill>,
     granted: Granted,
+    /// Queues that were dropped while bodies of theirs were being read.
+    dropped: FxHashSet<u32>,
     /// Some bodies are on disk only.
     cold: bool,
     warming: bool,
@@ -140,6 +142,7 @@ impl LocalEngine {
             wake: Arc::new(|| ()),
             fills: FxHashMap::default(),
             granted: Granted::default(),
+            dropped: FxHashSet::default(),
             cold: false,
             warming: false,
             departed: Vec::new(),
@@ -358,6 +361,9 @@ impl LocalEngine {
     fn fill_is_done(&mut self, id: u64) {
         self.granted.end(id);
         self.let_go();
+        if self.granted.is_empty() {
+            self.dropped.clear();
+        }
     }
 
     /// Purges that wait for no fill any more go to the store.
@@ -483,13 +489,14 @@ impl LocalEngine {
     fn take_delivered(&mut self, deliveries: &mut Vec<Delivery>) {
         let now = self.last_now;
         let Rules::Broker(topic) = &mut self.rules else { return };
-        let ledger = &mut self.ledger;
+        let (ledger, dropped) = (&mut self.ledger, &self.dropped);
         deliveries.retain_mut(|delivery| {
             delivery.deadline = Timestamp::NEVER;
-            delivery
-                .receipt
-                .take()
-                .is_none_or(|receipt| topic.ack(now, &Reference::Receipt(receipt), ledger).is_ok())
+            // It was granted before its queue was dropped.
+            delivery.receipt.take().is_none_or(|receipt| {
+                dropped.contains(&receipt.queue)
+                    || topic.ack(now, &Reference::Receipt(receipt), ledger).is_ok()
+            })
         });
     }
 
@@ -619,6 +626,12 @@ impl Fill {
 impl Engine for LocalEngine {
     fn connect(&mut self, wake: Wake) {
         self.wake = wake;
+    }
+
+    fn through(&mut self, door: Option<Door>) {
+        if let Rules::Broker(topic) = &mut self.rules {
+            topic.through(door);
+        }
     }
 
     fn flush(&mut self, now: Timestamp) {
@@ -929,6 +942,23 @@ impl Engine for LocalEngine {
         self.each_after_all(results)
     }
 
+    fn delay(
+        &mut self,
+        now: Timestamp,
+        queue: u32,
+        ids: Vec<MessageId>,
+        delay: Duration,
+    ) -> Answer<Each<()>> {
+        self.last_now = now;
+        let (rules, ledger) = (&mut self.rules, &mut self.ledger);
+        let mut one = |id: &MessageId| match rules {
+            Rules::Broker(topic) => Ok(topic.delay(now, queue, id, delay, ledger)?),
+            Rules::Pubsub(_) => Err(Refusal::WrongKind.into()),
+        };
+        let results = ids.iter().map(&mut one).collect();
+        self.each_after_all(results)
+    }
+
     fn find(&mut self, queue: u32, id: MessageId) -> Answer<Whole<View>> {
         match self.broker().and_then(|topic| Ok(topic.find(queue, &id)?)) {
             Ok(view) => {
@@ -1222,12 +1252,24 @@ impl Engine for LocalEngine {
     }
 
     fn drop_queue(&mut self, queue: u32) -> Answer<Whole<()>> {
-        let dropped = self.broker().and_then(|topic| Ok(topic.drop_queue(queue)?));
-        if dropped.is_ok() {
-            self.ledger.records.push(Record::QueueDropped { queue });
-        }
+        let dropped = self.broker().and_then(|topic| {
+            let lent = topic.counts(queue)?.in_flight > 0;
+            topic.drop_queue(queue)?;
+            Ok(lent)
+        });
         self.account();
-        self.whole_after_all(dropped.map(drop))
+        match dropped {
+            Ok(true) if !self.granted.is_empty() => {
+                self.dropped.insert(queue);
+                self.granted.hold(vec![Record::QueueDropped { queue }], ())
+            }
+            dropped => {
+                if dropped.is_ok() {
+                    self.ledger.records.push(Record::QueueDropped { queue });
+                }
+                self.whole_after_all(dropped.map(drop))
+            }
+        }
     }
 
     fn detach(&mut self, now: Timestamp, queue: u32) -> Answer<Whole<Box<Detached>>> {
@@ -1319,18 +1361,19 @@ impl Engine for LocalEngine {
     }
 
     fn adopt(&mut self, now: Timestamp, arriving: Vec<Leaving>) {
-        let name = self.definition.name.clone();
-        let Ok(topic) = self.broker() else { return };
+        let Rules::Broker(topic) = &mut self.rules else { return };
         for leaving in arriving {
-            if let Err(lost) = topic.adopt(now, Box::new(leaving)) {
+            if let Err(lost) = topic.adopt(now, Box::new(leaving), &mut self.ledger) {
                 log::warn!(
-                    "topic {name}: message {} arrived for a queue that is gone",
+                    "topic {}: message {} arrived for a queue that is gone",
+                    self.definition.name,
                     lost.message.id()
                 );
             }
         }
         self.cold |= self.remembers;
         self.account();
+        self.flush(now);
     }
 
     fn barrier(&mut self) -> Answer<Whole<()>> {
@@ -1591,11 +1634,17 @@ mod tests {
         contract::all(|| Box::new(OnDisk::new(1 << 20)));
     }
 
-    /// What was asked first is answered first, though the purge took the row away.
-    #[test]
-    fn a_purge_goes_to_the_store_behind_the_bodies_that_were_granted_before() {
-        let now = Timestamp(4_000_000_000_000);
-        for settled in [true, false] {
+    /// An engine whose every body is on disk, with one message in its one queue.
+    struct Cold {
+        now: Timestamp,
+        engine: LocalEngine,
+        bell: mpsc::Receiver<()>,
+        _bench: OnDisk,
+    }
+
+    impl Cold {
+        fn new(settled: bool) -> Cold {
+            let now = Timestamp(4_000_000_000_000);
             let mut bench = OnDisk::new(0);
             let (factory, _) = bench.open();
             let definition = TopicDefinition {
@@ -1621,59 +1670,108 @@ mod tests {
                 created_at: now,
             };
             drop(engine.add_queue(queue));
-            let turn = |engine: &mut LocalEngine| {
-                bell.recv_timeout(Duration::from_secs(20)).expect("the engine has news");
-                engine.settle(now);
-            };
-            drop(engine.publish(now, None, vec![NewMessage::plain(Bytes::from("body"))], false));
+            let mut cold = Cold { now, engine, bell, _bench: bench };
+            let body = NewMessage::plain(Bytes::from("body"));
+            drop(cold.engine.publish(now, None, vec![body], false));
             if settled {
-                engine.flush(now);
-                while engine.pipeline.in_store() > 0 {
-                    turn(&mut engine);
+                cold.engine.flush(now);
+                while cold.engine.pipeline.in_store() > 0 {
+                    cold.turn();
                 }
             }
+            cold
+        }
+
+        fn turn(&mut self) {
+            self.bell.recv_timeout(Duration::from_secs(20)).expect("the engine has news");
+            self.engine.settle(self.now);
+        }
+
+        /// Asks for the message.
+        fn receive(&mut self, take: bool) -> oneshot::Receiver<Whole<Vec<Delivery>>> {
             let request = Receive {
                 max: 1,
                 bytes_max: usize::MAX,
                 ack_deadline: None,
-                take: false,
+                take,
                 from_back: false,
             };
-            let Answer::Later(mut got) = engine.receive(now, 1, request) else {
-                panic!("the body is on disk")
+            match self.engine.receive(self.now, 1, request) {
+                Answer::Later(got) => got,
+                Answer::Now(_) => panic!("the body is on disk"),
+            }
+        }
+
+        /// What comes of `last`, before which the deliveries come.
+        fn end<T>(
+            &mut self,
+            mut got: oneshot::Receiver<Whole<Vec<Delivery>>>,
+            last: Answer<Whole<T>>,
+        ) -> (Vec<Delivery>, T) {
+            let Answer::Later(mut last) = last else { panic!("the body is not read yet") };
+            let told = |record: &Record| {
+                matches!(record, Record::Purged { .. } | Record::QueueDropped { .. })
             };
-            let Answer::Later(mut purged) = engine.purge(now, 1) else {
-                panic!("the body is not read yet")
-            };
-            let told = |records: &[Record]| {
-                records.iter().any(|record| matches!(record, Record::Purged { .. }))
-            };
-            assert!(!told(&engine.ledger.records), "the store hears of it later");
-            engine.flush(now);
+            assert!(!self.engine.ledger.records.iter().any(told), "the store hears of it later");
+            self.engine.flush(self.now);
             let mut deliveries = None;
-            let removed = loop {
-                turn(&mut engine);
+            let value = loop {
+                self.turn();
                 if let Ok(answer) = got.try_recv() {
                     deliveries = Some(answer.unwrap());
                 }
-                if let Ok(answer) = purged.try_recv() {
+                if let Ok(answer) = last.try_recv() {
                     break answer.unwrap();
                 }
             };
-            let deliveries = deliveries.expect("the delivery comes before the purge is confirmed");
-            assert_eq!((removed, deliveries[0].message.body()), (0, &b"body"[..]));
+            let deliveries = deliveries.expect("the delivery comes before the last is confirmed");
+            assert_eq!(deliveries[0].message.body(), b"body");
+            (deliveries, value)
+        }
+    }
+
+    /// What was asked first is answered first, though the purge took the row away.
+    #[test]
+    fn a_purge_goes_to_the_store_behind_the_bodies_that_were_granted_before() {
+        for settled in [true, false] {
+            let mut cold = Cold::new(settled);
+            let got = cold.receive(false);
+            let purged = cold.engine.purge(cold.now, 1);
+            let (deliveries, removed) = cold.end(got, purged);
+            assert_eq!(removed, 0);
             let receipt = Reference::Receipt(deliveries[0].receipt.unwrap());
-            let Answer::Later(mut acked) = engine.ack(now, vec![receipt]) else {
+            let Answer::Later(mut acked) = cold.engine.ack(cold.now, vec![receipt]) else {
                 panic!("an ack is stored")
             };
-            engine.flush(now);
+            cold.engine.flush(cold.now);
             let acked = loop {
-                turn(&mut engine);
+                cold.turn();
                 if let Ok(answer) = acked.try_recv() {
                     break answer;
                 }
             };
             assert_eq!(acked, [Ok(())]);
+        }
+    }
+
+    /// The same of a queue that is dropped; its receipts are gone.
+    #[test]
+    fn a_queue_is_dropped_behind_the_bodies_that_were_granted_before() {
+        for (settled, take) in [(true, false), (false, false), (true, true), (false, true)] {
+            let mut cold = Cold::new(settled);
+            let got = cold.receive(take);
+            let dropped = cold.engine.drop_queue(1);
+            let (deliveries, ()) = cold.end(got, dropped);
+            assert_eq!(deliveries[0].receipt.is_none(), take);
+            assert_eq!(cold.engine.queues(), []);
+            if let Some(receipt) = deliveries[0].receipt {
+                let Answer::Now(acked) =
+                    cold.engine.ack(cold.now, vec![Reference::Receipt(receipt)])
+                else {
+                    panic!("nothing is stored")
+                };
+                assert_eq!(acked, [Err(Refusal::ReceiptGone.into())]);
+            }
         }
     }
 

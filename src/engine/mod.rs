@@ -76,6 +76,9 @@ pub trait Engine: Send {
     /// Gives the engine its bell; called before the first verb and again after a restart.
     fn connect(&mut self, wake: Wake);
 
+    /// The verbs that follow come through this door: where it is kept, it is part of what they do.
+    fn through(&mut self, door: Option<Door>);
+
     /// Ends a turn: what was decided since the last call goes to the store as one unit.
     fn flush(&mut self, now: Timestamp);
 
@@ -154,6 +157,15 @@ pub trait Engine: Send {
         max: usize,
         bytes_max: usize,
     ) -> Answer<Whole<Page>>;
+
+    /// Messages that wait, ready or delayed, are ready when `delay` has passed, and not before.
+    fn delay(
+        &mut self,
+        now: Timestamp,
+        queue: u32,
+        ids: Vec<MessageId>,
+        delay: Duration,
+    ) -> Answer<Each<()>>;
 
     /// Removes everything that waits. Deliveries in flight may finish but do not come back.
     fn purge(&mut self, now: Timestamp, queue: u32) -> Answer<Whole<u64>>;

@@ -5,8 +5,8 @@ use super::report::{Now, Outcome, Report};
 use super::{Found, ImportError, Item, Plan, PlannedQueue, PlannedTopic, Source};
 use crate::broker::{Broker, BrokerError, Caller, NewTopic, Op, QueueFigures, Reply, TopicHandle};
 use crate::queue::{
-    Extra, MessageId, NewMessage, Past, PastPlace, Placed, QueueDefinition, QueuePolicy, Refusal,
-    TopicPolicy,
+    Door, Extra, MessageId, NewMessage, Past, PastPlace, Placed, QueueDefinition, QueuePolicy,
+    Refusal, TopicPolicy,
 };
 use std::collections::HashSet;
 use std::path::Path;
@@ -25,7 +25,7 @@ pub async fn run(
 ) -> Result<Report, ImportError> {
     let plan = source.plan().await?;
     let mut report = Report::new(&plan, false);
-    let caller = broker.anonymous();
+    let (broker, caller) = (&broker.through(Door::Import), broker.anonymous());
     let homes = make(&plan, broker, &caller, &mut report).await?;
     let mut remembered = Remembered::open(store, &plan.source)?;
     while !*stop.borrow()

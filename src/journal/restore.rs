@@ -9,7 +9,7 @@ use super::{
     quarantine::Found,
     row::{
         CLAIMED, LONE, MESSAGE_COLUMNS, MessageRow, SHARED, STAMPED, Said, blob, crc_holds, crc_of,
-        integer, text,
+        door_of, integer, text,
     },
 };
 use crate::queue::{Content, DeadLetter, Failure, Restored, RestoredEntry, Timestamp};
@@ -320,6 +320,7 @@ fn deliver(
             claimed: row.flags & CLAIMED != 0,
             stamped: row.flags & STAMPED != 0,
             lone: row.flags & LONE != 0,
+            door: door_of(row.flags),
         });
     }
 }

@@ -3,7 +3,7 @@
 //! The checksum goes over every other column, so a flipped bit anywhere in a row is found when the
 //! row is read: SQLite itself has no checksums in its main file.
 
-use crate::queue::{Extra, Place, Stored, Timestamp};
+use crate::queue::{Door, Extra, Place, Stored, Timestamp};
 use bytes::Bytes;
 use rusqlite::{Row, types::ValueRef};
 
@@ -17,6 +17,13 @@ pub(super) const SHARED: u32 = 4;
 pub(super) const LONE: u32 = 8;
 /// `expires` is also the end of what its queue's retention gives it.
 pub(super) const STAMPED: u32 = 16;
+/// From here on four bits are the number of the door it came through, 0 for none.
+const DOOR_SHIFT: u32 = 8;
+
+/// Through which door a message came, from its flags.
+pub(super) fn door_of(flags: u32) -> Option<Door> {
+    Door::numbered(u64::from(flags >> DOOR_SHIFT & 15))
+}
 
 /// The columns of `msg` as every reader of whole rows asks for them.
 pub(super) const MESSAGE_COLUMNS: &str =
@@ -115,6 +122,7 @@ impl<'a> MessageRow<'a> {
             Place::History { claimed: false } => (None, HISTORY),
         };
         let flags = if message.stamped { flags | STAMPED } else { flags };
+        let flags = flags | u32::from(Door::number(message.door)) << DOOR_SHIFT;
         MessageRow {
             id: message.number,
             topic: message.topic,

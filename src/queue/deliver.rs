@@ -13,6 +13,7 @@ struct Failed<'a> {
     now: Timestamp,
     reason: DeadReason,
     error: Option<&'a str>,
+    door: Option<Door>,
 }
 
 /// Why a message goes back into its queue.
@@ -175,7 +176,7 @@ impl Topic {
     ) -> (Receipt, u32) {
         let Found { priority, ready, slot, bytes, number, front, published_at, .. } = found;
         self.stamp = self.stamp.wrapping_add(1);
-        let stamp = self.stamp;
+        let (stamp, door) = (self.stamp, Door::number(self.door).into());
         let queue = &mut self.queues[at];
         let (entry, attempt, since) = match ready {
             Ready::Fresh(fresh) => {
@@ -193,7 +194,7 @@ impl Topic {
                     due: deadline,
                     since: now,
                     stamp,
-                    died: 0,
+                    died: door,
                     history: None,
                 });
                 (entry, 1, published_at)
@@ -204,7 +205,7 @@ impl Topic {
                     entry.state = State::InFlight;
                     entry.attempts += 1;
                     entry.due = deadline;
-                    entry.stamp = stamp;
+                    (entry.stamp, entry.died) = (stamp, door);
                     attempt = entry.attempts;
                     since = std::mem::replace(&mut entry.since, now);
                 });
@@ -391,13 +392,14 @@ impl Topic {
             }
             Nack::Unread => self.return_entry(now, at, held, now, Back::Unread, ledger),
             Nack::Fail { delay, error } => {
-                let failed = Failed { now, reason: DeadReason::Nacked, error: error.as_deref() };
+                let (reason, error) = (DeadReason::Nacked, error.as_deref());
+                let failed = Failed { now, reason, error, door: self.door };
                 self.fail(at, held, &failed, *delay, ledger);
             }
             Nack::Dead { error } => {
-                let failed = Failed { now, reason: DeadReason::Rejected, error: error.as_deref() };
-                self.note_failure(at, held, &failed);
-                self.die(now, at, held, DeadReason::Rejected, ledger);
+                let (reason, error) = (DeadReason::Rejected, error.as_deref());
+                self.note_failure(at, held, &Failed { now, reason, error, door: self.door });
+                self.die(now, at, held, reason, ledger);
             }
         }
         Ok(())
@@ -483,7 +485,7 @@ impl Topic {
         if self.end_purged(at, held, ledger) {
             return;
         }
-        let failed = Failed { now, reason: DeadReason::DeadlineMissed, error: None };
+        let failed = Failed { now, reason: DeadReason::DeadlineMissed, error: None, door: None };
         self.fail(at, held, &failed, None, ledger);
     }
 
@@ -527,13 +529,14 @@ impl Topic {
 
     fn note_failure(&mut self, at: usize, held: u32, failed: &Failed<'_>) {
         let Some(entry) = self.queues[at].entry_mut(held) else { return };
-        let attempt = entry.attempts;
+        let (attempt, lent_at, lent_by) = (entry.attempts, Some(entry.since), entry.lent_by());
         let failures = &mut entry.history.get_or_insert_default().failures;
         if failures.len() >= FAILURES_MAX {
             failures.remove(0);
         }
         let error = failed.error.map(|text| cut(text).into());
-        failures.push(Failure { at: failed.now, attempt, reason: failed.reason, error });
+        let &Failed { now: at, reason, door, .. } = failed;
+        failures.push(Failure { at, attempt, reason, error, lent_at, lent_by, door });
     }
 
     /// Where a message that comes back lies in its lane; `None`: at its own place. At the front, one
@@ -659,7 +662,15 @@ impl Topic {
         let Some(entry) = queue.entry(held) else { return };
         let failures = entry.failures();
         let attempts = entry.attempts;
-        let letter = DeadLetter { at: now, reason, attempts, failures, revived: false };
+        let letter = DeadLetter {
+            at: now,
+            reason,
+            attempts,
+            failures,
+            revived: false,
+            revived_at: None,
+            revived_by: None,
+        };
         let number = entry.number;
         if let Some(target) = queue.dead_target {
             self.move_entry(now, at, held, target, Some(letter), ledger);

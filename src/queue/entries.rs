@@ -16,7 +16,7 @@ use super::record::Failure;
 use super::shelf::Shelf;
 use super::stats::Waits;
 use super::verbs::{Counts, End, State, Totals};
-use super::{DeadLetter, QueueDefinition, Target, Timestamp};
+use super::{DeadLetter, Door, QueueDefinition, Target, Timestamp};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -45,7 +45,7 @@ pub struct Entry {
     pub since: Timestamp,
     /// Names the delivery; changes with every one.
     pub stamp: u64,
-    /// Order among the dead.
+    /// Order among the dead; while it is in flight, the number of the door it is out through.
     pub died: u64,
     /// Present once a delivery failed.
     pub history: Option<Box<History>>,
@@ -89,6 +89,11 @@ impl Entry {
             (None, None) => (),
             (history, line) => history.get_or_insert_default().line = line,
         }
+    }
+
+    /// Through which door it is out.
+    pub fn lent_by(&self) -> Option<Door> {
+        if self.state == State::InFlight { Door::numbered(self.died) } else { None }
     }
 
     /// Its failed deliveries.

@@ -293,6 +293,8 @@ impl History {
                 extra: extra.cloned(),
                 body: message.body.clone(),
                 place: Place::History { claimed: listeners },
+                // Nobody looks at the life of what lies in a history.
+                door: None,
             })
         });
         if let Some(key) = key

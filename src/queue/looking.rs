@@ -35,7 +35,7 @@ impl Room {
 impl Topic {
     fn view(&self, queue: &Queue, place: Ready) -> Option<View> {
         let kept = self.shelf.get(queue.slot(place))?;
-        let message = self.shelf.message(kept);
+        let (message, published_by) = (self.shelf.message(kept), kept.door);
         let held = match place {
             Ready::Held(held) => held,
             Ready::Fresh(_) => {
@@ -47,6 +47,8 @@ impl Topic {
                     due: None,
                     receipt: None,
                     since: None,
+                    lent_by: None,
+                    published_by,
                     failures: Vec::new(),
                     dead: None,
                     cursor: None,
@@ -65,6 +67,8 @@ impl Topic {
             due: waits.then_some(entry.due),
             receipt: flies.then_some(receipt),
             since: flies.then_some(entry.since),
+            lent_by: entry.lent_by(),
+            published_by,
             failures: entry.failures(),
             dead: entry.letter(),
             cursor: None,

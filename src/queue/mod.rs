@@ -10,7 +10,9 @@ mod check;
 mod clearing;
 pub mod content;
 mod dedup;
+mod delaying;
 mod deliver;
+pub mod door;
 mod entries;
 pub mod filter;
 pub mod history;
@@ -46,6 +48,7 @@ pub mod verbs;
 pub mod wheel;
 
 pub use content::Content;
+pub use door::Door;
 pub use filter::Filter;
 pub use history::History;
 pub use history::{Gap, Position, ReadBatch};

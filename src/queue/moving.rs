@@ -98,8 +98,11 @@ impl Topic {
             shared && (own_times || here.is_none_or(|to| self.place_in(to, entry.slot).is_some()));
         let lone = !copied && foreign.lone != 0;
         let lone_at = if lone { to_queue } else { 0 };
-        let letter = letter.or_else(|| entry.letter());
-        let letter = letter.map(|letter| DeadLetter { revived: true, ..letter });
+        let letter = match letter {
+            // It dies, and goes by itself.
+            Some(letter) => Some(letter.revive(now, None)),
+            None => entry.letter().map(|letter| letter.revive(now, self.door)),
+        };
         let from = entry.number;
         ledger.note(|| Record::Moved {
             entry: from,
@@ -140,8 +143,10 @@ impl Topic {
                 if copied {
                     message.number = to_entry;
                 }
-                let (body_bytes, letter) = (foreign.body.len(), arriving.letter);
-                let leaving = Leaving { to_queue, to_entry, message, body_bytes, times, letter };
+                let (body_bytes, letter, door) =
+                    (foreign.body.len(), arriving.letter, foreign.door);
+                let leaving =
+                    Leaving { to_queue, to_entry, message, body_bytes, times, letter, door };
                 self.leaving.push(leaving);
             }
         }
@@ -181,7 +186,7 @@ impl Topic {
     }
 
     /// The entry of a ready message; one that was never handed out gets one.
-    fn hold(&mut self, at: usize, ready: Ready) -> Option<u32> {
+    pub(super) fn hold(&mut self, at: usize, ready: Ready) -> Option<u32> {
         let fresh = match ready {
             Ready::Held(held) => return Some(held),
             Ready::Fresh(fresh) => fresh,
@@ -303,16 +308,24 @@ impl Topic {
     ///
     /// Its place's number must come from the same ascending numbers as those of this topic's ledger:
     /// they are its place in line.
-    pub fn adopt(&mut self, now: Timestamp, arriving: Box<Leaving>) -> Result<(), Box<Leaving>> {
+    pub fn adopt(
+        &mut self,
+        now: Timestamp,
+        arriving: Box<Leaving>,
+        ledger: &mut Ledger,
+    ) -> Result<(), Box<Leaving>> {
         let Ok(at) = self.at(arriving.to_queue) else { return Err(arriving) };
         let queue = &mut self.queues[at];
         if arriving.to_entry <= queue.purged.through {
-            // The queue was purged while it was on its way: it is gone in the store as well.
+            // The queue was purged while it was on its way. The store may have learnt of the purge
+            // before the move, and then took it for one that came later.
             queue.totals.moved_in += 1;
             queue.totals.purged += 1;
+            let (entry, message) = (arriving.to_entry, arriving.message.number);
+            ledger.note(|| Record::Removed { entry, message, last: true });
             return Ok(());
         }
-        let Leaving { to_queue, to_entry, message, body_bytes, times, letter } = *arriving;
+        let Leaving { to_queue, to_entry, message, body_bytes, times, letter, door } = *arriving;
         let Times { visible_at, expires_at, stamped } = times;
         let kept = Kept {
             body: Body::new(message.body, body_bytes),
@@ -326,6 +339,7 @@ impl Topic {
             foreign: true,
             stamped,
             lone: if message.lone { to_queue } else { 0 },
+            door,
         };
         if let Ok(slot) = self.shelf.insert(kept) {
             self.arrive(now, at, Arriving { slot, number: to_entry, visible_at, letter });

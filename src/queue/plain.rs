@@ -57,6 +57,7 @@ impl Topic {
             foreign: false,
             lone: queue.definition.number,
             stamped: false,
+            door: self.door,
         })?;
         self.last_seq = seq;
         queue.totals.published += 1;
@@ -78,6 +79,7 @@ impl Topic {
                     body,
                     place,
                     stamped: false,
+                    door: self.door,
                 })
             });
         }

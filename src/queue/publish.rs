@@ -349,6 +349,7 @@ impl Topic {
             foreign: false,
             stamped,
             lone,
+            door: self.door,
         };
         let (priority, front, bytes) = (kept.priority(), kept.front(), kept.body.len());
         let key = extra.and_then(|extra| extra.ordering_key.as_ref());
@@ -436,6 +437,7 @@ impl Topic {
                 body: message.body,
                 place,
                 stamped,
+                door: self.door,
             })
         });
         for record in known {

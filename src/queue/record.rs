@@ -8,7 +8,9 @@
 //! comes first, from the highest number to the lowest, then the others, from the lowest to the highest.
 //! So the order is the same after a restart, whatever came back, was moved or went with its queue.
 
-use super::{Content, Extra, Kind, QueueName, QueuePolicy, Timestamp, TopicName, TopicPolicy};
+use super::{
+    Content, Door, Extra, Kind, QueueName, QueuePolicy, Timestamp, TopicName, TopicPolicy,
+};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -50,6 +52,8 @@ pub struct Stored {
     pub place: Place,
     /// `expires_at` is also the end of what its queue's retention gives it.
     pub stamped: bool,
+    /// Through which door it came, where that is kept.
+    pub door: Option<Door>,
 }
 
 /// Why a message became a dead letter.
@@ -76,6 +80,15 @@ pub struct Failure {
     /// What the consumer said, cut to [`ERROR_BYTES_MAX`].
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<Arc<str>>,
+    /// When it was handed out. Not known of what an older octoq wrote; so the others.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lent_at: Option<Timestamp>,
+    /// Through which door it was handed out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lent_by: Option<Door>,
+    /// Through which door it was given back; none when its deadline passed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub door: Option<Door>,
 }
 
 /// Longest error text kept with a failed delivery, in bytes.
@@ -97,6 +110,22 @@ pub struct DeadLetter {
     /// True: it was moved since and waits again; this only tells its history.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub revived: bool,
+    /// When that was; not known of what an older octoq wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revived_at: Option<Timestamp>,
+    /// Through which door; none when it went to the queue of its dead letters by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revived_by: Option<Door>,
+}
+
+impl DeadLetter {
+    /// It waits again, or in another queue, since `at`. What is known of an earlier time stays.
+    pub fn revive(self, at: Timestamp, by: Option<Door>) -> DeadLetter {
+        match self.revived {
+            true => self,
+            false => DeadLetter { revived: true, revived_at: Some(at), revived_by: by, ..self },
+        }
+    }
 }
 
 /// When a message that moved is visible, and when it ends.
@@ -363,4 +392,6 @@ pub struct Restored {
     pub stamped: bool,
     /// It was published into one queue only, and no copy was split from it.
     pub lone: bool,
+    /// Through which door it came.
+    pub door: Option<Door>,
 }

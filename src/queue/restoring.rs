@@ -37,6 +37,7 @@ impl Topic {
             foreign: topic != self.number,
             stamped,
             lone,
+            door: message.door,
         };
         if topic == self.number {
             self.last_seq = self.last_seq.max(seq);

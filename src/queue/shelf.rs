@@ -5,7 +5,7 @@ use super::ids::OwnIds;
 use super::lane::{Fresh, Key};
 use super::message::own_id;
 use super::pages::Pages;
-use super::{Content, Extra, Message, MessageId, Origin, Refusal, Timestamp};
+use super::{Content, Door, Extra, Message, MessageId, Origin, Refusal, Timestamp};
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -91,6 +91,8 @@ pub struct Kept {
     pub stamped: bool,
     /// The queue that has it, for a message that was published into one only and never split; else 0.
     pub lone: u32,
+    /// Through which door it came.
+    pub door: Option<Door>,
 }
 
 impl Kept {

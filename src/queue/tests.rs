@@ -431,6 +431,8 @@ fn a_message_with_a_past_goes_on_where_it_was() {
         attempts: 3,
         failures: Vec::new(),
         revived: false,
+        revived_at: None,
+        revived_by: None,
     };
     let places = vec![
         PastPlace { attempts: 2, ..PastPlace::waiting(names[0].clone()) },
@@ -662,7 +664,7 @@ fn a_message_that_goes_to_another_topic_takes_its_own_id_along() {
         assert_eq!(one.topic.transfer(at(1), 1, &all, 7.into(), &mut one.ledger), Ok(1));
         for leaving in one.topic.take_leaving() {
             assert_eq!(leaving.message.own_id(), Some(&b"mine"[..]));
-            other.adopt(at(1), Box::new(leaving)).unwrap();
+            other.adopt(at(1), Box::new(leaving), &mut one.ledger).unwrap();
         }
         assert!(
             one.topic
@@ -744,4 +746,64 @@ fn a_history_short_of_memory_drops_its_backlog_only_where_it_drops_at_all() {
         history.relieve(11, false, &mut off);
         assert_eq!(history.kept().0, left, "{overflow:?}");
     }
+}
+
+#[test]
+fn what_arrives_behind_a_purge_is_told_to_be_gone() {
+    let mut one = one(QueuePolicy::default());
+    one.put(0, &["moved"]);
+    let mut other = Topic::new(&topic(2, Kind::Broker, TopicPolicy::default()), 1 << 40);
+    other.add_queue(queue(7, 2, QueuePolicy::default())).unwrap();
+    one.topic.transfer(at(1), 1, &Selection::Oldest(1), 7.into(), &mut one.ledger).unwrap();
+    let arriving = one.topic.take_leaving().remove(0);
+    let (entry, message) = (arriving.to_entry, arriving.message.number);
+    let later = NewMessage::plain(Bytes::from_static(b"later"));
+    other.publish(at(1), None, later, true, &mut one.ledger).unwrap();
+    assert_eq!(other.purge(7, &mut one.ledger), Ok(1));
+    one.ledger.records.clear();
+    // The store may learn of the move only now, and takes it for one that came after the purge.
+    other.adopt(at(2), Box::new(arriving), &mut one.ledger).unwrap();
+    assert_eq!(one.ledger.records, [Record::Removed { entry, message, last: true }]);
+    assert_eq!(other.counts(7).unwrap().ready, 0);
+    other.check_invariants();
+}
+
+#[test]
+fn what_waits_is_made_to_wait_until_another_time() {
+    let mut one = one(QueuePolicy::default());
+    let ids: Vec<MessageId> = ["a", "b", "flies"]
+        .iter()
+        .filter_map(|body| one.put_with(0, body, Extra::default()).unwrap().id)
+        .collect();
+    let delay = |one: &mut One, ms, id: &MessageId, delay| {
+        one.topic.delay(at(ms), 1, id, std::time::Duration::from_millis(delay), &mut one.ledger)
+    };
+    assert_eq!(delay(&mut one, 0, &ids[0], 50), Ok(()));
+    assert_eq!(
+        (one.ready(1), one.topic.counts(1).unwrap().delayed),
+        (vec!["b".into(), "flies".into()], 1)
+    );
+    let noted = matches!(one.ledger.records.last(), Some(Record::Attempted { attempts: 0, visible_at, .. }) if *visible_at == at(50));
+    assert!(noted, "the store knows");
+    // Ready is ready, whatever the delay before; its place is its own.
+    assert_eq!(delay(&mut one, 10, &ids[0], 0), Ok(()));
+    assert_eq!(one.ready(1), ["a", "b", "flies"]);
+    assert_eq!(delay(&mut one, 10, &ids[1], 5), Ok(()));
+    assert_eq!(delay(&mut one, 11, &ids[1], 100), Ok(()), "a delay takes the place of another");
+    one.advance(20);
+    assert_eq!(one.ready(1), ["a", "flies"]);
+    one.advance(111);
+    assert_eq!(one.ready(1), ["a", "b", "flies"]);
+    one.topic.ack_id(at(111), 1, ids[0].to_string().as_bytes(), &mut one.ledger).unwrap();
+    one.topic.ack_id(at(111), 1, ids[1].to_string().as_bytes(), &mut one.ledger).unwrap();
+    let _out = one.lend(111, 1);
+    for id in [&ids[0], &ids[2]] {
+        assert_eq!(delay(&mut one, 112, id, 5), Err(Refusal::MessageNotFound), "{id}");
+    }
+}
+
+#[test]
+fn the_door_costs_a_message_nothing() {
+    assert_eq!(size_of::<super::entries::Entry>(), 64);
+    assert_eq!(size_of::<super::shelf::Kept>(), size_of::<super::shelf::Body>() + 56);
 }

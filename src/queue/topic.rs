@@ -42,6 +42,8 @@ pub struct Topic {
     pub(super) plain: bool,
     /// Messages no queue took.
     pub(super) unrouted: u64,
+    /// Through which door the verbs come now.
+    pub(super) door: Option<Door>,
     /// Kept between calls so that a publish allocates nothing.
     pub(super) accepting: Vec<usize>,
 }
@@ -66,8 +68,15 @@ impl Topic {
             filters: false,
             plain: false,
             unrouted: 0,
+            door: None,
             accepting: Vec::new(),
         }
+    }
+
+    /// The verbs that follow come through this door.
+    #[inline]
+    pub fn through(&mut self, door: Option<Door>) {
+        self.door = door;
     }
 
     // Queues

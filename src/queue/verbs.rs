@@ -1,6 +1,6 @@
 //! The words the rules are asked in, and what they answer.
 
-use super::{DeadLetter, Failure, Message, MessageId, Receipt, Timestamp, record::Times};
+use super::{DeadLetter, Door, Failure, Message, MessageId, Receipt, Timestamp, record::Times};
 use std::time::Duration;
 
 /// What a consumer asks for.
@@ -172,6 +172,10 @@ pub struct View {
     pub receipt: Option<Receipt>,
     /// When it was handed out, while it is in flight.
     pub since: Option<Timestamp>,
+    /// Through which door it was handed out, while it is in flight.
+    pub lent_by: Option<Door>,
+    /// Through which door it was published.
+    pub published_by: Option<Door>,
     /// Deliveries that failed so far, oldest first.
     pub failures: Vec<Failure>,
     /// What is known when it is dead.
@@ -234,6 +238,8 @@ pub struct Leaving {
     pub times: Times,
     /// The history it keeps.
     pub letter: Option<DeadLetter>,
+    /// Through which door it was published.
+    pub door: Option<Door>,
 }
 
 /// What a step of time did.

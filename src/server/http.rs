@@ -5,7 +5,9 @@ use crate::broker::Broker;
 use crate::config::Config;
 use crate::dialect::blockqueue::{self, Blockqueue};
 use crate::dialect::body::BodyTimeout;
+use crate::dialect::otq::Otq;
 use crate::dialect::{caller::Gate, fastqueue, long_poll::Peer, native, socket};
+use crate::queue::Door as Way;
 use actix_rt::{Arbiter, ArbiterHandle};
 use actix_web::{
     App, HttpServer, Scope,
@@ -35,13 +37,25 @@ pub struct HttpDoor {
 
 /// octoq's own door.
 pub fn native(listener: Option<TcpListener>, broker: &Broker, config: &Config) -> HttpDoor {
-    let (broker, gate) = (broker.clone(), Gate::new(broker, config).with_cookies());
+    let broker = broker.through(Way::Http);
+    let gate = Gate::new(&broker, config).with_cookies();
+    let otq = Otq::new(broker.through(Way::Otq), config.otq.clone());
+    let otq: native::SpeakOtq = Arc::new(move |caller, stream, presence| {
+        let otq = otq.clone();
+        drop(actix_rt::spawn(async move {
+            if let Err(error) = otq.speak(stream, caller, presence).await {
+                log::debug!("otq over WebSocket: {error}");
+            }
+        }));
+    });
     let shared = native::Shared {
         http: Arc::new(config.http.clone()),
         ws: Arc::new(config.ws.clone()),
         ui: Arc::new(config.ui.clone()),
         hub: native::watch::Hub::start(&broker, config.ui.tick_bytes_max),
         sockets: Arc::default(),
+        settings: config.settings().into(),
+        otq,
     };
     let scope = move |path: &str| {
         let native = native::Native::new(broker.clone(), gate.clone(), shared.clone());
@@ -52,7 +66,7 @@ pub fn native(listener: Option<TcpListener>, broker: &Broker, config: &Config) -
 
 /// The door for fastqueue's clients.
 pub fn fastqueue(listener: Option<TcpListener>, broker: &Broker, config: &Config) -> HttpDoor {
-    let (broker, gate) = (broker.clone(), Gate::new(broker, config));
+    let (broker, gate) = (broker.through(Way::Fastqueue), Gate::new(broker, config));
     let settings = Arc::new(config.fastqueue.clone());
     let request_bytes_max = config.http.request_bytes_max;
     let body_timeout = BodyTimeout(Duration::from_millis(config.http.body_timeout_ms));
@@ -69,7 +83,7 @@ pub fn fastqueue(listener: Option<TcpListener>, broker: &Broker, config: &Config
 
 /// The door for blockqueue clients.
 pub fn blockqueue(listener: Option<TcpListener>, broker: &Broker, config: &Config) -> HttpDoor {
-    let (broker, gate) = (broker.clone(), Gate::new(broker, config));
+    let (broker, gate) = (broker.through(Way::Blockqueue), Gate::new(broker, config));
     let settings = Arc::new(config.blockqueue.clone());
     let request_bytes_max = config.http.request_bytes_max;
     let body_timeout = BodyTimeout(Duration::from_millis(config.http.body_timeout_ms));

@@ -21,6 +21,15 @@ fn a_backup_of_a_running_broker_is_restored_elsewhere() {
     let checked = cli.good(&["restore", path, "--check"]);
     assert!(checked.contains("topic orders: 90 waiting") && checked.contains("whole"), "{checked}");
 
+    let checked = cli.json(&["restore", path, "--check"]);
+    assert_eq!(checked["report"]["verdict"], "whole");
+    let fresh = tempfile::tempdir().unwrap();
+    let fresh = fresh.path().join("store");
+    let put = cli.json(&["restore", path, "--path", fresh.to_str().unwrap()]);
+    assert_eq!((&put["store"], &put["replaced"]), (&fresh.to_str().unwrap().into(), &Value::Null));
+    let orders = put["report"]["topics"].as_array().unwrap();
+    assert!(orders.iter().any(|topic| topic["name"] == "orders" && topic["waiting"] == 90));
+
     let other = tempfile::tempdir().unwrap();
     let store = other.path().join("store");
     let out = cli.good(&["restore", path, "--path", store.to_str().unwrap()]);

@@ -92,3 +92,35 @@ fn dead_letters_are_removed_for_good() {
     cli.good(&["dead", "rm", "default", "--all", "--yes"]);
     cli.bad(&["dead", "rm", "default", "--all", "--yes"], 3, "no such dead letter");
 }
+
+#[test]
+fn dead_letters_of_all_topics_are_one_list() {
+    let cli = with_dead(&["pizza"]);
+    cli.good(&["topic", "new", "orders"]);
+    cli.good(&["queue", "new", "orders", "eu"]);
+    cli.good(&["put", "orders", "pasta", "--id", "p"]);
+    for queue in ["default", "eu"] {
+        cli.good(&["get", "orders", "-q", queue, "--no-ack"]);
+        cli.good(&["nack", "orders", "-q", queue, "--id", "p", "--dead", "--error", "burnt"]);
+    }
+    let listed = cli.good(&["dead", "ls"]);
+    let lines: Vec<&str> = listed.lines().collect();
+    let at = |name: &str| lines.iter().position(|line| *line == name).expect(name);
+    assert!(at("default/default") < at("orders/default") && at("orders/default") < at("orders/eu"));
+    assert_eq!(listed.matches("burnt").count(), 2, "{listed}");
+    let text = ["dead", "ls", "--queue", "eu", "--output", "text"];
+    assert_eq!(cli.good(&text), "pasta\n");
+    let json = cli.good(&["dead", "ls", "--text", "pizza", "--json"]);
+    let letter: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&letter["topic"], &letter["body"]), (&"default".into(), &"pizza".into()));
+    cli.bad(&["dead", "ls", "--text", "soup"], 3, "no such dead letter");
+}
+
+#[test]
+fn the_life_of_a_message_names_doors() {
+    let cli = with_dead(&["pizza"]);
+    let told = cli.good(&["explain", "default", "id-0"]);
+    for line in ["published  by http", "delivered  attempt 1  by http", "error no stock"] {
+        assert!(told.contains(line), "`{line}` is not in {told}");
+    }
+}

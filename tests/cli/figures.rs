@@ -14,6 +14,8 @@ fn figures_of_the_broker_are_one_line_each_time() {
     assert!(!lines[1].contains(" - "), "every figure is known: {out}");
     let out = cli.good(&["stat", "-i", "50ms", "-n", "3"]);
     assert_eq!(out.lines().count(), 4, "{out}");
+    assert_eq!(cli.good(&["stat", "-n", "1"]).lines().count(), 2);
+    assert_eq!(cli.good(&["stat", "-n", "2", "--json"]).lines().count(), 2);
     assert_eq!(cli.json(&["stat"])["messages"]["ready"], 7);
     let of_topic = cli.good(&["stat", "default"]);
     assert_eq!(of_topic.lines().nth(1).unwrap().split_whitespace().next(), Some("7"));
@@ -73,4 +75,35 @@ fn who_is_connected_is_listed_and_closed() {
     std::io::Read::read_to_end(&mut stream, &mut rest).unwrap();
     assert_eq!(rest, b"");
     cli.bad(&["connection", "close", "999999", "--yes"], 1, "connection_not_found");
+}
+
+#[test]
+fn the_last_lines_of_the_log_are_shown() {
+    let cli = Cli::start();
+    let all = cli.good(&["log"]);
+    assert!(all.contains("WARN") && all.contains("the stock password"), "{all}");
+    let warnings = cli.good(&["log", "--level", "warn", "--json"]);
+    let line: Value = serde_json::from_str(warnings.lines().next().unwrap()).unwrap();
+    assert_eq!(line["level"], "warn");
+    assert!(line["seq"].is_u64() && line["at_ms"].is_i64() && line["target"].is_string());
+    assert_eq!(cli.good(&["log", "-n", "1"]).lines().count(), 1);
+    cli.bad(&["log", "--level", "error"], 3, "no such line");
+    cli.bad(&["log", "-n", "0"], 2, "");
+}
+
+#[test]
+fn a_follower_of_the_log_is_shown_what_comes() {
+    use std::io::{BufRead as _, BufReader};
+    let cli = Cli::start();
+    let mut follower = cli.command(&["log", "--follow", "-n", "1"]);
+    let mut follower = follower.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    // A login that is refused is logged.
+    let mut otq = process::Otq::connect(cli.broker.otq).unwrap();
+    otq.send("OTQ CONNECT nobody wr0ng\r\n").unwrap();
+    let shown = lines.map(Result::unwrap).find(|line| line.contains("login refused")).unwrap();
+    assert!(!shown.contains("wr0ng"), "{shown}");
+    follower.kill().unwrap();
+    follower.wait().unwrap();
 }

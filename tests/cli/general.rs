@@ -117,6 +117,8 @@ fn each_command_helps_with_an_example() {
         let out = command(&home, gone, &["completion", shell]).output().unwrap();
         let text = String::from_utf8(out.stdout).unwrap();
         assert!(out.status.success() && text.contains("redrive"), "{shell}");
+        let out = command(&home, gone, &["completion", shell, "--json"]).output().unwrap();
+        assert_eq!(serde_json::from_slice::<String>(&out.stdout).unwrap(), text, "{shell}");
     }
 }
 
@@ -153,6 +155,19 @@ fn contexts_name_brokers_and_only_their_owner_reads_them() {
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
     bad(&run(&mut with(&["health"]), ""), 2, "chmod 600");
     std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+    let json = |arguments: &[&str]| -> Value {
+        serde_json::from_str(&good(run(&mut with(arguments), ""))).unwrap()
+    };
+    let used = json(&["context", "use", "away", "--json"]);
+    assert_eq!((&used["current"], &used["context"]["login"]), (&"away".into(), &"none".into()));
+    let put = json(&["context", "put", "ci", "--url", &url, "--token", "hidden", "--json"]);
+    assert_eq!(
+        (&put["context"]["name"], &put["context"]["login"]),
+        (&"ci".into(), &"token".into())
+    );
+    assert!(!put.to_string().contains("hidden"));
+    let removed = json(&["context", "rm", "ci", "--yes", "--json"]);
+    assert_eq!((&removed["current"], &removed["context"]), (&"away".into(), &Value::Null));
     good(run(&mut with(&["context", "rm", "here", "--yes"]), ""));
     good(run(&mut with(&["context", "unset"]), ""));
     assert_eq!(good(run(&mut with(&["context", "ls"]), "")), "  away\thttp://127.0.0.1:1\tnone\n");
@@ -166,9 +181,14 @@ fn the_configuration_is_shown_and_checked() {
     let all = good(ask(&["config", "show"]));
     assert!(all.contains("[store]\n") && all.contains("durability = \"sync\"\n"), "{all}");
     let set = ["config", "show", "store.durability", "--set", "store.durability=async"];
-    assert_eq!(good(ask(&set)), "[store]\ndurability = \"async\"\n");
+    assert_eq!(good(ask(&set)), "[store]\ndurability = \"async\"  # --set\n");
     let changed = ["config", "show", "--changed", "--json", "--set", "limits.topics_max=7"];
-    assert_eq!(good(ask(&changed)), "{\"limits\":{\"topics_max\":7}}\n");
+    let changed: Value = serde_json::from_str(&good(ask(&changed))).unwrap();
+    let topics_max = &changed["keys"][0];
+    assert_eq!(
+        (&topics_max["key"], &topics_max["value"]),
+        (&"limits.topics_max".into(), &7.into())
+    );
     bad(&ask(&["config", "show", "store.nosuch"]), 2, "there is no setting");
     assert_eq!(good(ask(&["config", "validate"])), "the configuration is right\n");
     bad(&ask(&["config", "validate", "--set", "otq.listen=x"]), 2, "otq.listen");
@@ -193,4 +213,36 @@ fn health_waits_for_a_broker_that_comes() {
     let broker = Process::start(folder.path(), &[&format!("http.listen={address}")]);
     assert!(process::wait(&mut waiting).success());
     broker.stop();
+}
+
+#[test]
+fn the_configuration_tells_where_each_setting_comes_from() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("octoq.toml");
+    std::fs::write(&file, "[limits]\ntopics_max = 5\n").unwrap();
+    let octoq = |arguments: &[&str]| {
+        let mut command = command(&home, nowhere(), arguments);
+        command.env("OCTOQ__LIMITS__BATCH_MAX", "88");
+        run(&mut command, "")
+    };
+    let path = file.to_str().unwrap();
+    let shown = good(octoq(&["config", "show", "limits", "--config", path]));
+    for line in [&format!("topics_max = 5  # {path}"), "batch_max = 88  # OCTOQ__LIMITS__BATCH_MAX"]
+    {
+        assert!(shown.contains(line), "`{line}` is not in {shown}");
+    }
+    let json = |arguments: &[&str]| -> Value {
+        serde_json::from_str(&good(octoq(&[arguments, &["--json"]].concat()))).unwrap()
+    };
+    let one = json(&["config", "show", "limits.batch_max", "--set", "limits.batch_max=9"]);
+    let expected = serde_json::json!({"keys": [{
+        "key": "limits.batch_max", "value": 9, "default": 10_000, "origin": "flag", "from": "--set"
+    }]});
+    assert_eq!(one, expected);
+    let of_variable = json(&["config", "show", "limits.batch_max"]);
+    assert_eq!(of_variable["keys"][0]["origin"], "environment");
+    assert_eq!(json(&["config", "show", "--changed"])["keys"].as_array().unwrap().len(), 1);
+    assert_eq!(json(&["config", "validate"]), serde_json::json!({"valid": true}));
+    bad(&octoq(&["config", "validate", "--set", "limits.batch_max=0", "--json"]), 2, "\"usage\"");
+    bad(&octoq(&["config", "show", "limits.nosuch"]), 2, "no setting");
 }

@@ -267,3 +267,16 @@ fn a_reader_that_leaves_is_no_error() {
     let text = String::from_utf8(out.stdout).unwrap();
     assert_eq!(text, "a line that is not short 1\n0\n", "{:?}", String::from_utf8(out.stderr));
 }
+
+#[test]
+fn messages_that_wait_are_made_ready_at_another_time() {
+    let cli = Cli::start();
+    cli.good(&["put", "default", "x", "--id", "a"]);
+    assert_eq!(cli.good(&["delay", "default", "a", "--for", "1h"]), "1 message delayed\n");
+    cli.bad(&["get", "default"], 3, "");
+    assert_eq!(cli.json(&["queue", "info", "default"])["delayed"], 1);
+    assert_eq!(cli.json(&["delay", "default", "a", "--now"])["results"][0]["ok"], true);
+    assert_eq!(cli.good(&["get", "default"]), "x\n");
+    cli.bad(&["delay", "default", "a", "--now"], 1, "message_not_found");
+    cli.bad(&["delay", "default", "a"], 2, "--for");
+}

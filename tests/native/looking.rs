@@ -1,7 +1,7 @@
 //! Looking at messages without taking them: the ends of a queue, states with filters, one message.
 
 use crate::common::*;
-use crate::{create, kill, publish, receive, take};
+use crate::{create, kill, post_beside, publish, receive, take};
 use serde_json::{Value, json};
 
 async fn get(broker: &TestBroker, path: &str) -> Answer {
@@ -292,21 +292,23 @@ async fn one_message_tells_its_life() {
     let nack = json!({"receipt": got[0]["receipt"], "error": "no luck"}).to_string();
     assert_eq!(broker.http("POST", "/v1/topics/t/nack", &nack).await.status, 204);
     let (seen, life) = events().await;
-    assert_eq!(life, ["published", "nacked"]);
+    assert_eq!(life, ["published", "delivered", "nacked"]);
+    let doors: Vec<_> = (0..3).map(|nth| &seen["life"][nth]["door"]).collect();
+    assert_eq!(doors, ["http", "http", "http"], "{seen}");
     assert_eq!(
-        (&seen["life"][1]["error"], &seen["life"][1]["attempt"]),
+        (&seen["life"][2]["error"], &seen["life"][2]["attempt"]),
         (&json!("no luck"), &json!(1))
     );
 
     receive(&broker, "t?ack_deadline_ms=1").await;
-    eventually("the deadline is missed", async || (events().await.1.len() == 3).then_some(()))
-        .await;
-    assert_eq!(events().await.1, ["published", "nacked", "deadline_missed"]);
+    let failed = ["published", "delivered", "nacked", "delivered", "deadline_missed"];
+    eventually("the deadline is missed", async || (events().await.1 == failed).then_some(())).await;
 
     kill(&broker, "t", "hopeless").await;
     let (seen, life) = events().await;
-    assert_eq!(life, ["published", "nacked", "deadline_missed", "nacked", "dead"]);
-    assert_eq!((&seen["state"], &seen["life"][4]["reason"]), (&json!("dead"), &json!("rejected")));
+    let dead = [&failed[..], &["delivered", "nacked", "dead"]].concat();
+    assert_eq!(life, dead);
+    assert_eq!((&seen["state"], &seen["life"][7]["reason"]), (&json!("dead"), &json!("rejected")));
     assert_eq!(
         (&seen["dead"]["attempts"], seen["failures"].as_array().unwrap().len()),
         (&json!(3), 3)
@@ -314,12 +316,12 @@ async fn one_message_tells_its_life() {
 
     broker.http("POST", "/v1/topics/t/queues/default/redrive", "").await.expect(200);
     let (seen, life) = events().await;
-    assert_eq!(life, ["published", "nacked", "deadline_missed", "nacked", "dead", "redriven"]);
+    assert_eq!(life, [&dead[..], &["redriven"]].concat());
+    let redriven = &seen["life"][8];
+    assert!(redriven["at_ms"].is_i64() && redriven["door"] == "http", "{seen}");
     assert_eq!((&seen["state"], seen.get("dead")), (&json!("ready"), None));
     receive(&broker, "t").await;
-    let flying =
-        ["published", "nacked", "deadline_missed", "nacked", "dead", "redriven", "delivered"];
-    assert_eq!(events().await.1, flying);
+    assert_eq!(events().await.1, [&dead[..], &["redriven", "delivered"]].concat());
 
     for path in [
         "t/queues/default/messages/none",
@@ -367,4 +369,101 @@ async fn a_look_needs_the_right_to_read() {
         assert_eq!(answer.status, 403, "{method} {path}: {}", answer.text());
         answer.expect_problem(403, "not_allowed");
     }
+}
+
+#[actix_web::test]
+async fn a_life_names_the_doors_it_went_through_also_after_a_restart() {
+    let broker = TestBroker::start().await;
+    let mut otq = broker.login_otq().await;
+    otq.exchange("OTQ PUT default 1 BATCH\r\nfrom otq\r\n", "PROCEED\r\nENDOFRESP\r\n").await;
+    let mut okq = Wire::connect(broker.door("okq")).await;
+    okq.exchange("QLPUSH default from-okq x\r\n", "+OK\r\n").await;
+    // Taken by okQ's client, and given back by a caller of the native door.
+    okq.exchange("QRPOP default\r\n", "").await;
+    let flying = eventually("okQ has one", async || {
+        let flying = get(&broker, &format!("{QUEUE}/messages?state=in_flight")).await.json();
+        flying["messages"][0]["id"].as_str().map(str::to_owned)
+    })
+    .await;
+    let nack = json!({"ids": [flying], "error": "no"}).to_string();
+    broker.http("POST", "/v1/topics/default/nack", &nack).await.expect(200);
+    publish(&broker, "default", json!({"id": "native", "body": "x"})).await;
+    let doors = async |broker: &TestBroker, id: &str| {
+        let seen = get(broker, &format!("{QUEUE}/messages/{id}")).await.expect(200);
+        let life = seen["life"].as_array().unwrap().clone();
+        life.iter()
+            .map(|moment| (moment["event"].as_str().unwrap().to_owned(), moment["door"].clone()))
+            .collect::<Vec<_>>()
+    };
+    let before = doors(&broker, &flying).await;
+    let by = ["otq", "okq"].map(|door| json!(door));
+    assert!(by.contains(&before[0].1), "{before:?}");
+    assert_eq!(before[1], ("delivered".to_owned(), json!("okq")));
+    assert_eq!(before[2], ("nacked".to_owned(), json!("http")));
+
+    let folder = broker.stop().await;
+    let broker = TestBroker::start_in(folder, &[]).await;
+    assert_eq!(doors(&broker, &flying).await, before);
+    assert_eq!(doors(&broker, "native").await, [("published".to_owned(), json!("http"))]);
+    // A deadline that passes names who had it, and nobody who gave it back.
+    take(&broker, "default").await;
+    publish(&broker, "default", json!({"id": "late", "body": "x"})).await;
+    receive(&broker, "default?ack_deadline_ms=1").await;
+    let missed = eventually("the deadline is missed", async || {
+        let life = doors(&broker, "late").await;
+        (life.len() == 3).then_some(life)
+    })
+    .await;
+    assert_eq!(missed[1], ("delivered".to_owned(), json!("http")));
+    assert_eq!(missed[2], ("deadline_missed".to_owned(), Value::Null));
+}
+
+#[actix_web::test]
+async fn what_waits_is_made_ready_at_another_time() {
+    let broker = TestBroker::start().await;
+    for id in ["a", "b", "flies"] {
+        publish(&broker, "default", json!({"id": id, "body": id})).await;
+    }
+    let delay = async |ids: &[&str], delay_ms: u64| {
+        let body = json!({"ids": ids, "delay_ms": delay_ms}).to_string();
+        broker.http("POST", &format!("/v1/topics/{QUEUE}/delay"), &body).await
+    };
+    let done = delay(&["a", "nosuch"], 3_600_000).await.expect(200);
+    assert_eq!(done["results"][0], json!({"ok": true}));
+    assert_eq!(done["results"][1]["problem"]["code"], "message_not_found", "{done}");
+    assert_eq!(list(&broker, "state=delayed").await, ["a"]);
+    let seen = get(&broker, &format!("{QUEUE}/messages/a")).await.expect(200);
+    assert!(seen["visible_at_ms"].as_i64() > seen["published_at_ms"].as_i64(), "{seen}");
+    // It is so after a restart, and it takes its own place again.
+    let folder = broker.stop().await;
+    let broker = TestBroker::start_in(folder, &[]).await;
+    assert_eq!(list(&broker, "state=delayed").await, ["a"]);
+    let body = json!({"ids": ["a"], "delay_ms": 0}).to_string();
+    broker.http("POST", &format!("/v1/topics/{QUEUE}/delay"), &body).await.expect(200);
+    assert_eq!(list(&broker, "").await, ["a", "b", "flies"]);
+    receive(&broker, "default?max=3").await;
+    let flies = broker.http("POST", &format!("/v1/topics/{QUEUE}/delay"), &body).await.expect(200);
+    assert_eq!(flies["results"][0]["problem"]["code"], "message_not_found");
+    for wrong in [
+        json!({"ids": ["a"]}),
+        json!({"ids": "a", "delay_ms": 1}),
+        json!({"ids": ["a"], "delay_ms": -1}),
+        json!({"ids": ["a"], "delay_ms": u64::MAX}),
+        json!({"ids": ["a"], "delay_ms": 1, "more": 2}),
+    ] {
+        let answer =
+            broker.http("POST", &format!("/v1/topics/{QUEUE}/delay"), &wrong.to_string()).await;
+        answer.expect_problem(400, "invalid_request");
+    }
+}
+
+#[actix_web::test]
+async fn a_receiver_that_waits_gets_what_is_made_ready() {
+    let broker = TestBroker::start().await;
+    publish(&broker, "default", json!({"id": "a", "body": "a", "delay_ms": 3_600_000})).await;
+    let waiting = post_beside(&broker, "/v1/topics/default/receive?wait_ms=20000");
+    crate::until_waiting(&broker, "default", 1).await;
+    let body = json!({"ids": ["a"], "delay_ms": 0}).to_string();
+    broker.http("POST", &format!("/v1/topics/{QUEUE}/delay"), &body).await.expect(200);
+    assert_eq!(bodies(&waiting.await.unwrap().expect(200)), ["a"]);
 }

@@ -7,11 +7,13 @@ mod common;
 
 mod access;
 mod changing;
+mod dead;
 mod definitions;
 mod deliveries;
 mod exposition;
 mod forms;
 mod health;
+mod inside;
 mod limits;
 mod looking;
 mod masks;

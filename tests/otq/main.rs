@@ -8,6 +8,7 @@ mod common;
 mod commands;
 mod conform;
 mod hardship;
+mod over_http;
 mod push;
 mod refusals;
 

@@ -156,8 +156,8 @@ fn a_dead_letter_may_go_to_a_queue_of_another_topic_with_its_id_and_history() {
     let arriving = Box::new(leaving.pop().unwrap());
     assert!(leaving.is_empty());
     assert_eq!(arriving.to_queue, 7);
-    let back = subject.topic.adopt(at(6), arriving).unwrap_err();
-    target.adopt(at(6), back).unwrap();
+    let back = subject.topic.adopt(at(6), arriving, &mut subject.ledger).unwrap_err();
+    target.adopt(at(6), back, &mut subject.ledger).unwrap();
 
     let view = target.find(7, &id).unwrap();
     assert_eq!((view.state, view.attempts), (State::Ready, 0));

@@ -63,7 +63,7 @@ fn a_transfer_to_another_topic_keeps_ids_bodies_and_order() {
     assert_eq!(transfer(&mut subject, Selection::Oldest(9), 7), 2);
     assert!(subject.topic.is_empty());
     for leaving in subject.topic.take_leaving() {
-        target.adopt(at(1), Box::new(leaving)).unwrap();
+        target.adopt(at(1), Box::new(leaving), &mut subject.ledger).unwrap();
     }
     let views = target.peek(7, End::Front, 9).unwrap();
     assert_eq!(seen(&views), ["a", "b"]);

@@ -114,7 +114,7 @@ impl Broker {
             Some(name) => {
                 let handle = self.topic(caller, name).await?;
                 if !caller.may_look_at_everything() {
-                    handle.need(Rights::READ)?;
+                    handle.need(Rights::LOOK)?;
                 }
             }
             None => caller.need_to_look()?,

@@ -35,6 +35,45 @@ pub struct Found {
     pub scanned: usize,
 }
 
+/// What one request may still do: how many messages it looks at, with how many bytes, and how many
+/// bytes it answers.
+pub(super) struct Effort {
+    scan: usize,
+    bytes: usize,
+    kept: usize,
+}
+
+impl Effort {
+    /// All that `limits` allow.
+    pub(super) fn new(limits: &Limits) -> Effort {
+        Effort {
+            scan: limits.list_scan_max,
+            bytes: limits.list_scan_bytes_max,
+            kept: limits.receive_bytes_max,
+        }
+    }
+
+    /// Something was looked at.
+    pub(super) fn look(&mut self, bytes: usize) {
+        self.scan = self.scan.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    fn keep(&mut self, bytes: usize) {
+        self.kept = self.kept.saturating_sub(bytes);
+    }
+
+    /// The answer is as long as it may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.kept == 0
+    }
+
+    /// Nothing more may be looked at.
+    pub(super) fn is_spent(&self) -> bool {
+        self.scan == 0 || self.bytes == 0
+    }
+}
+
 impl TopicHandle {
     /// Looks for messages until there are enough, everything was looked at, or as much as one request
     /// may look at (`limits.list_scan_max`, `limits.list_scan_bytes_max`). Ends when it is dropped.
@@ -42,12 +81,20 @@ impl TopicHandle {
     /// Errors: `NotAllowed`, also for who looks for something in payloads that are masked for it (the
     /// answer would tell what they are), `Refused(QueueNotFound, WrongKind)`, `Unavailable`.
     pub async fn search(&self, search: Search) -> Result<Found, BrokerError> {
+        self.search_within(search, &mut Effort::new(&self.limits)).await
+    }
+
+    /// The same as a part of a request that looks into several queues.
+    pub(super) async fn search_within(
+        &self,
+        search: Search,
+        effort: &mut Effort,
+    ) -> Result<Found, BrokerError> {
         let Search { queue, state, mut after, sieve, limit } = search;
         let (open, mut found) = (sieve.is_open(), Found::default());
         let looks_inside = sieve.looks_inside();
-        let (mut bytes, mut kept) = (0, 0);
         loop {
-            let scan = STEP.min(self.limits.list_scan_max - found.scanned);
+            let scan = STEP.min(effort.scan);
             let max = if open { scan.min(limit - found.views.len()) } else { scan };
             let op = Op::List { queue: queue.clone(), state, after, max };
             let page = match self.ask(op).await? {
@@ -62,12 +109,12 @@ impl TopicHandle {
             for (at, view) in page.views.into_iter().enumerate() {
                 let (cursor, length) = (view.cursor, view.message.body().len());
                 found.scanned += 1;
-                bytes += length;
+                effort.look(length);
                 if sieve.takes(&view) {
-                    kept += length;
+                    effort.keep(length);
                     found.views.push(view);
                 }
-                let enough = found.views.len() >= limit || kept >= self.limits.receive_bytes_max;
+                let enough = found.views.len() >= limit || effort.is_full();
                 if enough && at < last {
                     found.next = cursor;
                     return Ok(found);
@@ -75,10 +122,8 @@ impl TopicHandle {
             }
             found.next = page.next;
             after = page.next;
-            let enough = found.views.len() >= limit || kept >= self.limits.receive_bytes_max;
-            let tired = found.scanned >= self.limits.list_scan_max
-                || bytes >= self.limits.list_scan_bytes_max;
-            if after.is_none() || enough || tired {
+            let enough = found.views.len() >= limit || effort.is_full();
+            if after.is_none() || enough || effort.is_spent() {
                 return Ok(found);
             }
             // A page that was in memory came without a pause.

@@ -19,9 +19,9 @@ use serde::Serialize;
 type Answer = Result<HttpResponse, Problem>;
 
 /// Most messages of a peek or of one page of a list.
-const PAGE_MAX: usize = 1000;
+pub const PAGE_MAX: usize = 1000;
 /// Messages of one page when nothing is said.
-const PAGE: usize = 100;
+pub const PAGE: usize = 100;
 
 fn state_of(name: StateName) -> State {
     match name {

@@ -120,6 +120,9 @@ struct FailureView<'a> {
     reason: DeadReason,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
+    /// Through which door it was given back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    door: Option<Door>,
 }
 
 impl<'a> From<&'a Failure> for FailureView<'a> {
@@ -129,6 +132,7 @@ impl<'a> From<&'a Failure> for FailureView<'a> {
             attempt: failure.attempt,
             reason: failure.reason,
             error: failure.error.as_deref(),
+            door: failure.door,
         }
     }
 }
@@ -238,10 +242,13 @@ enum Event {
 /// One moment in the life of a message.
 #[derive(Debug, Serialize)]
 pub struct Moment<'a> {
-    /// Not known of a redrive.
+    /// Not known of a redrive by an older octoq.
     #[serde(skip_serializing_if = "Option::is_none")]
     at_ms: Option<i64>,
     event: Event,
+    /// Through which door.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    door: Option<Door>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -253,34 +260,55 @@ pub struct Moment<'a> {
 /// The life of a message in its queue, as far as it is known: of the failed deliveries the newest
 /// ones, of a death the last one.
 pub fn life(view: &View) -> Vec<Moment<'_>> {
-    let moment = |at: Timestamp, event| Moment {
+    let moment = |at: Timestamp, event, door: Option<Door>| Moment {
         at_ms: Some(at.0),
         event,
+        door,
         attempt: None,
         reason: None,
         error: None,
     };
-    let mut life = vec![moment(view.message.published_at, Event::Published)];
-    life.extend(failures(view).iter().map(|failure| {
+    let published = moment(view.message.published_at, Event::Published, view.published_by);
+    let mut life = vec![published];
+    let (failures, letter) = (failures(view), view.dead.as_ref());
+    let killer = letter.and_then(|letter| letter.failures.last());
+    // Behind the failure that killed it, or behind what was before it when that is not kept.
+    let death_at = match (letter, killer) {
+        (Some(letter), None) => failures.iter().take_while(|known| known.at <= letter.at).count(),
+        _ => failures.iter().rposition(|known| Some(known) == killer).map_or(0, |at| at + 1),
+    };
+    let tell_death = |life: &mut Vec<_>| {
+        let Some(letter) = letter else { return };
+        let (attempt, reason) = (Some(letter.attempts), Some(letter.reason));
+        let door = killer.and_then(|killer| killer.door);
+        life.push(Moment { attempt, reason, ..moment(letter.at, Event::Dead, door) });
+        if letter.revived {
+            let at_ms = letter.revived_at.map(|at| at.0);
+            let revived = moment(letter.at, Event::Redriven, letter.revived_by);
+            life.push(Moment { at_ms, ..revived });
+        }
+    };
+    for (nth, failure) in failures.iter().enumerate() {
+        if nth == death_at {
+            tell_death(&mut life);
+        }
         let event = match failure.reason {
             DeadReason::DeadlineMissed => Event::DeadlineMissed,
             DeadReason::Nacked | DeadReason::Rejected => Event::Nacked,
         };
         let (attempt, error) = (Some(failure.attempt), failure.error.as_deref());
-        Moment { attempt, error, ..moment(failure.at, event) }
-    }));
-    if let Some(letter) = &view.dead {
-        // Behind the failure that killed it, before those that came after a redrive.
-        let after = life.iter().rposition(|moment| moment.at_ms <= Some(letter.at.0));
-        let at = after.map_or(life.len(), |at| at + 1);
-        let (attempt, reason) = (Some(letter.attempts), Some(letter.reason));
-        let redriven =
-            letter.revived.then_some(Moment { at_ms: None, ..moment(letter.at, Event::Redriven) });
-        let death = Moment { attempt, reason, ..moment(letter.at, Event::Dead) };
-        life.splice(at..at, [Some(death), redriven].into_iter().flatten());
+        life.extend(failure.lent_at.map(|at| {
+            let delivered = moment(at, Event::Delivered, failure.lent_by);
+            Moment { attempt, ..delivered }
+        }));
+        life.push(Moment { attempt, error, ..moment(failure.at, event, failure.door) });
+    }
+    if death_at == failures.len() {
+        tell_death(&mut life);
     }
     if let Some(since) = view.since {
-        life.push(Moment { attempt: Some(view.attempts), ..moment(since, Event::Delivered) });
+        let attempt = Some(view.attempts);
+        life.push(Moment { attempt, ..moment(since, Event::Delivered, view.lent_by) });
     }
     life
 }

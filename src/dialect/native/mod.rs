@@ -9,7 +9,9 @@ mod body;
 mod caller;
 mod connections;
 mod cursor;
+mod dead;
 mod definitions;
+mod delay;
 mod events;
 mod following;
 mod frame;
@@ -17,12 +19,14 @@ mod headers;
 mod health;
 mod history;
 mod importing;
+mod inside;
 mod looking;
 mod message_view;
 mod metrics;
 mod moving;
 mod names;
 mod object;
+mod otq;
 mod problem;
 mod publish;
 mod query;
@@ -47,11 +51,12 @@ use super::body::BodyTimeout;
 use super::caller::Gate;
 use super::handles::Handles;
 use super::ui;
-use crate::broker::{Broker, BrokerError, Caller, TopicHandle};
-use crate::config::{HttpConfig, UiConfig, WsConfig};
+use crate::broker::{Broker, BrokerError, Caller, Presence, TopicHandle};
+use crate::config::{HttpConfig, UiConfig, WsConfig, origin::Setting};
 use crate::queue::TopicName;
 use actix_web::{HttpRequest, HttpResponse, Scope, http::header, web};
 use std::{sync::Arc, time::Duration};
+use tokio::io::DuplexStream;
 
 /// What all workers share beside the broker.
 #[derive(Clone)]
@@ -66,6 +71,10 @@ pub struct Shared {
     pub hub: watch::Hub,
     /// What happened on sockets.
     pub sockets: Arc<socket::Figures>,
+    /// Every setting, and where it comes from.
+    pub settings: Arc<[Setting]>,
+    /// Begins a conversation in otq.
+    pub otq: SpeakOtq,
 }
 
 /// What the handlers of one worker share.
@@ -84,14 +93,19 @@ pub struct Native {
     pub hub: watch::Hub,
     /// What happened on sockets, of all workers.
     pub sockets: Arc<socket::Figures>,
+    /// Every setting, with where it comes from.
+    pub settings: Arc<[Setting]>,
+    /// Whoever speaks otq over a WebSocket speaks with this.
+    pub otq: SpeakOtq,
     handles: Handles,
 }
 
 impl Native {
     /// For one worker.
     pub fn new(broker: Broker, gate: Gate, shared: Shared) -> Self {
-        let Shared { http, ws, ui, hub, sockets } = shared;
-        Native { broker, gate, http, ws, ui, hub, sockets, handles: Handles::default() }
+        let Shared { http, ws, ui, hub, sockets, settings, otq } = shared;
+        let handles = Handles::default();
+        Native { broker, gate, http, ws, ui, hub, sockets, settings, otq, handles }
     }
 
     /// The topic of that name, for this caller. Asks the registry only for names not met before.
@@ -99,6 +113,9 @@ impl Native {
         self.handles.topic(&self.broker, caller, name).await
     }
 }
+
+/// Begins a conversation in otq with a caller on a stream of bytes.
+pub type SpeakOtq = Arc<dyn Fn(Caller, DuplexStream, Presence) + Send + Sync>;
 
 /// All that is found below `path`.
 pub fn scope(path: &str, native: Native) -> Scope {
@@ -124,6 +141,7 @@ fn routes(config: &mut web::ServiceConfig, pages: bool) {
                 .route(web::delete().to(topics::delete)),
         )
         .service(resource("/ws", "GET").route(web::get().to(socket::open)))
+        .service(resource("/otq", "GET").route(web::get().to(otq::open)))
         .service(resource("/topics/{topic}/events", "GET").route(web::get().to(events::subscribe)))
         .service(
             resource("/replies/{address}/{correlation}", "POST")
@@ -157,6 +175,9 @@ fn routes(config: &mut web::ServiceConfig, pages: bool) {
                 .route(web::delete().to(session::end)),
         )
         .service(post("/backup").route(web::post().to(backup::backup)))
+        .service(resource("/config", "GET").route(web::get().to(inside::config)))
+        .service(resource("/log", "GET").route(web::get().to(inside::log)))
+        .service(resource("/dead", "GET").route(web::get().to(dead::list)))
         .service(resource("/stats", "GET").route(web::get().to(stats::broker)))
         .service(resource("/watch", "GET").route(web::get().to(watch::open)))
         .service(resource("/history", "GET").route(web::get().to(history::history)))
@@ -225,6 +246,7 @@ fn queue_routes(config: &mut web::ServiceConfig) {
                 .route(web::delete().to(moving::delete)),
         )
         .service(post(&below("/messages/{id}/edit")).route(web::post().to(moving::edit)))
+        .service(post(&below("/delay")).route(web::post().to(delay::delay)))
         .service(post(&below("/delete")).route(web::post().to(moving::delete_many)))
         .service(post(&below("/purge")).route(web::post().to(moving::purge)))
         .service(post(&below("/move")).route(web::post().to(moving::move_messages)))

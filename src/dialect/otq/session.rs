@@ -17,9 +17,9 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::LocalBoxFuture;
 use std::{borrow::Cow, io, sync::Arc, time::Duration};
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, timeout},
 };
 
@@ -64,7 +64,37 @@ impl Protocol for Otq {
     }
 
     fn serve(self, stream: TcpStream, seat: Seat<Self>) -> LocalBoxFuture<'static, io::Result<()>> {
-        Box::pin(Talk::new(stream, self, seat).serve())
+        let shut = seat.shut.clone();
+        let presence = self.broker.arrive(Arrival {
+            door: "otq",
+            peer: Some(seat.peer),
+            user: None,
+            buffer_bytes_max: self.buffer_bytes_max(),
+            close: seat.closer(),
+        });
+        Box::pin(Talk::new(stream, self, Some(seat), shut, presence).serve())
+    }
+}
+
+impl Otq {
+    /// Bytes that may wait to be written to a subscriber.
+    fn buffer_bytes_max(&self) -> u64 {
+        let limits = self.broker.limits();
+        (limits.subscriber_chunks * limits.chunk_bytes) as u64
+    }
+
+    /// Speaks with a client that is logged in already, over any stream of bytes, until one of both
+    /// closes it. An error says that the client broke off, or was too slow.
+    pub async fn speak(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        caller: Caller,
+        presence: Presence,
+    ) -> io::Result<()> {
+        let shut = self.broker.stopping();
+        let mut talk = Talk::new(stream, self, None, shut, presence);
+        (talk.caller, talk.login_by) = (Some(Arc::new(caller)), None);
+        talk.serve().await
     }
 }
 
@@ -128,12 +158,15 @@ enum Taken {
 }
 
 /// The conversation of one connection.
-struct Talk {
-    stream: TcpStream,
+struct Talk<S> {
+    stream: S,
     attention: Attention,
     broker: Broker,
     config: Arc<OtqConfig>,
-    seat: Seat<Otq>,
+    /// Its place at the TCP door, if it came in there.
+    seat: Option<Seat<Otq>>,
+    /// Becomes true when it is to end.
+    shut: watch::Receiver<bool>,
     caller: Option<Arc<Caller>>,
     /// Until when it must have logged in; `None`: it has.
     login_by: Option<Instant>,
@@ -186,17 +219,15 @@ fn reason(error: &BrokerError) -> Cow<'static, str> {
     }
 }
 
-impl Talk {
-    fn new(stream: TcpStream, otq: Otq, seat: Seat<Otq>) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
+    fn new(
+        stream: S,
+        otq: Otq,
+        seat: Option<Seat<Otq>>,
+        shut: watch::Receiver<bool>,
+        presence: Presence,
+    ) -> Self {
         let Otq { broker, config } = otq;
-        let limits = broker.limits();
-        let presence = broker.arrive(Arrival {
-            door: "otq",
-            peer: Some(seat.peer),
-            user: None,
-            buffer_bytes_max: (limits.subscriber_chunks * limits.chunk_bytes) as u64,
-            close: seat.closer(),
-        });
         let login_by = Instant::now().checked_add(Duration::from_secs(config.login_timeout_s));
         Talk {
             stream,
@@ -204,6 +235,7 @@ impl Talk {
             broker,
             config,
             seat,
+            shut,
             caller: None,
             login_by,
             lines: Lines::default(),
@@ -284,7 +316,7 @@ impl Talk {
         let count = tokio::select! {
             biased;
             count = self.attention.read(&mut self.stream, &mut self.input) => count?,
-            () = shut_down(&mut self.seat.shut) => return Ok(false),
+            () = shut_down(&mut self.shut) => return Ok(false),
             () = until(bound) => return Err(io::ErrorKind::TimedOut.into()),
         };
         // A client that fills the buffer sends much: the next read takes more at once.
@@ -399,7 +431,8 @@ impl Talk {
                 Ok(Next::Go)
             }
             Err(error) => {
-                log::info!("otq: session {}: login refused: {error}", self.seat.id);
+                let session = self.seat.as_ref().map_or(0, |seat| seat.id);
+                log::info!("otq: session {session}: login refused: {error}");
                 Ok(self.decline_and_close(&reason(&error)))
             }
         }
@@ -951,15 +984,14 @@ impl Talk {
                     // Others on this thread, the topic among them, get their turn.
                     tokio::task::yield_now().await;
                 }
-                () = shut_down(&mut self.seat.shut) => return Ok(false),
-                ready = self.stream.readable() => {
-                    ready?;
-                    self.input.reserve(READ_BYTES.min(4096));
-                    match self.stream.try_read_buf(&mut self.input) {
-                        Ok(0) => return Ok(false),
-                        Ok(_) => (),
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                        Err(error) => return Err(error),
+                () = shut_down(&mut self.shut) => return Ok(false),
+                // What it reads into takes a few bytes until the client says something.
+                count = self.stream.read_buf(&mut self.input) => {
+                    if count? == 0 {
+                        return Ok(false);
+                    }
+                    if self.input.len() == self.input.capacity() {
+                        self.input.reserve(IDLE_BYTES);
                     }
                 }
                 _ = ticks.tick() => {
@@ -1001,7 +1033,9 @@ impl Talk {
 
     /// Waits for the client to close; whatever it says is ignored.
     async fn park(&mut self) -> io::Result<()> {
-        self.seat.park();
+        if let Some(seat) = &self.seat {
+            seat.park();
+        }
         self.input.clear();
         while self.read(false).await? {
             self.input.clear();

@@ -90,8 +90,13 @@ fn letter(row: &Row, attempts: u32, now: Timestamp) -> DeadLetter {
         attempt: attempts,
         reason,
         error: Some(String::from_utf8_lossy(&error).chars().take(256).collect::<String>().into()),
+        lent_at: None,
+        lent_by: None,
+        door: None,
     });
-    DeadLetter { at, reason, attempts, failures: failures.into_iter().collect(), revived: false }
+    let failures = failures.into_iter().collect();
+    let (revived, revived_at, revived_by) = (false, None, None);
+    DeadLetter { at, reason, attempts, failures, revived, revived_at, revived_by }
 }
 
 /// The headers, with the correlation id among them.

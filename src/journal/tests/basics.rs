@@ -1,6 +1,7 @@
 //! Open, submit, restore, fetch, close.
 
 use super::*;
+use crate::queue::Door;
 use crate::queue::{Restored, Times};
 
 #[test]
@@ -12,6 +13,7 @@ fn what_was_submitted_is_there_after_a_restart() {
     let first = journal.numbers(10);
     let full = Stored {
         stamped: false,
+        door: Some(Door::Okq),
         extra: extra(),
         visible_at: Timestamp(1_800_000_000_000),
         expires_at: Timestamp(1_900_000_000_000),
@@ -64,7 +66,8 @@ fn what_was_submitted_is_there_after_a_restart() {
 
     let all = read_all(&journal);
     assert_eq!(all, before);
-    assert_eq!(all[0].extra, full.extra);
+    assert_eq!((&all[0].extra, all[0].door), (&full.extra, full.door));
+    assert_eq!(all[1].door, None);
     assert_eq!(all[0].entries[0].visible_at, full.visible_at);
     assert_eq!(all[0].expires_at, full.expires_at);
     assert_eq!(all[0].body, Some(body(first).into()));

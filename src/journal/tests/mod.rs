@@ -85,6 +85,7 @@ pub(super) fn stored(number: u64, place: Place) -> Stored {
     let topic = if matches!(place, Place::History { .. }) { 2 } else { 1 };
     Stored {
         stamped: false,
+        door: None,
         number,
         topic,
         seq: number,
@@ -151,6 +152,8 @@ pub(super) fn letter() -> DeadLetter {
         attempts: 3,
         failures: Vec::new(),
         revived: false,
+        revived_at: None,
+        revived_by: None,
     }
 }
 

@@ -24,6 +24,7 @@ pub struct Text {
     pub own_end: Timestamp,
     pub stamped: bool,
     pub lone: bool,
+    pub door: Option<Door>,
 }
 
 /// A message in a queue.
@@ -40,6 +41,8 @@ pub struct Place {
     pub moved: bool,
     pub delivery: u64,
     pub died: u64,
+    /// When it was handed out, and through which door.
+    pub lent: (Timestamp, Option<Door>),
     pub failures: Vec<Failure>,
     pub letter: Option<DeadLetter>,
     /// Where it lies when it came back to an end: a number, negative at the front, and among those
@@ -123,6 +126,8 @@ pub struct Naive {
     pub places: Vec<Place>,
     pub last_seq: u64,
     pub unrouted: u64,
+    /// Through which door the verbs come.
+    pub door: Option<Door>,
     /// Messages that purges and drops have not let go of yet.
     pub graves: Vec<(u64, u64)>,
     /// Key, first message, until when; oldest first.
@@ -153,6 +158,7 @@ impl Naive {
             places: Vec::new(),
             last_seq: 0,
             unrouted: 0,
+            door: None,
             graves: Vec::new(),
             keys: Vec::new(),
             timers: Vec::new(),
@@ -404,6 +410,7 @@ impl Naive {
             own_end: extra.expires_at.unwrap_or(Timestamp::NEVER),
             stamped: past.kept_until.is_some(),
             lone: accepting.len() == 1,
+            door: self.door,
         };
         for (nth, queue) in accepting.iter().enumerate() {
             let delay_ms = self.policy_of(*queue).delay_ms;
@@ -435,6 +442,7 @@ impl Naive {
                 moved: false,
                 delivery: 0,
                 died: if letter.is_some() { died } else { 0 },
+                lent: (now, None),
                 failures: letter.as_ref().map(|l| l.failures.clone()).unwrap_or_default(),
                 letter,
                 line: None,
@@ -618,9 +626,10 @@ impl Naive {
                 out.push(taken);
                 continue;
             }
-            let delivery = self.count();
+            let (delivery, door) = (self.count(), self.door);
             let place = self.edit(head);
             place.state = State::InFlight;
+            place.lent = (now, door);
             place.attempts += 1;
             place.due = deadline;
             place.delivery = delivery;
@@ -685,8 +694,17 @@ impl Naive {
 
     fn note(&mut self, now: Timestamp, place: &Place, reason: DeadReason, error: Option<&str>) {
         let error = error.map(|text| text.chars().take(ERROR_BYTES_MAX).collect::<String>().into());
+        let door = self.door.filter(|_| reason != DeadReason::DeadlineMissed);
         let place = self.edit(place);
-        place.failures.push(Failure { at: now, attempt: place.attempts, reason, error });
+        place.failures.push(Failure {
+            at: now,
+            attempt: place.attempts,
+            reason,
+            error,
+            lent_at: Some(place.lent.0),
+            lent_by: place.lent.1,
+            door,
+        });
         let over = place.failures.len().saturating_sub(FAILURES_MAX);
         place.failures.drain(..over);
     }
@@ -772,7 +790,15 @@ impl Naive {
         self.totals(place.queue).died += 1;
         let failures = self.edit(place).failures.clone();
         let attempts = place.attempts;
-        let letter = DeadLetter { at: now, reason, attempts, failures, revived: false };
+        let letter = DeadLetter {
+            at: now,
+            reason,
+            attempts,
+            failures,
+            revived: false,
+            revived_at: None,
+            revived_by: None,
+        };
         if let Some(target) = self.queue(place.queue).unwrap().target {
             return self.move_to(now, place, target, Some(letter), next);
         }
@@ -854,7 +880,11 @@ impl Naive {
             moved.text.expires_at = moved.text.own_end;
             moved.text.stamped = false;
         }
-        let letter = letter.or(moved.letter).map(|letter| DeadLetter { revived: true, ..letter });
+        let by = if letter.is_some() { None } else { self.door };
+        let letter = letter.or(moved.letter.clone()).map(|letter| match letter.revived {
+            true => letter,
+            false => DeadLetter { revived: true, revived_at: Some(now), revived_by: by, ..letter },
+        });
         moved = Place {
             queue: to,
             number,
@@ -912,6 +942,12 @@ impl Naive {
     /// A delayed place is ready, or waits anew.
     pub fn renew(&mut self, now: Timestamp, place: &Place, until: Timestamp) {
         self.totals(place.queue).nacked += 1;
+        let place = self.edit(place);
+        place.due = until;
+        place.state = if until > now { State::Delayed } else { State::Ready };
+    }
+
+    pub fn delay(&mut self, now: Timestamp, place: &Place, until: Timestamp) {
         let place = self.edit(place);
         place.due = until;
         place.state = if until > now { State::Delayed } else { State::Ready };

@@ -44,6 +44,8 @@ enum Op {
     Step { ms: u64 },
     Advance { budget: usize },
     Restart,
+    Through { door: Option<Door> },
+    Delay { queue: u32, nth: usize, ms: u64 },
 }
 
 #[derive(Debug, Clone)]
@@ -242,6 +244,10 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (900u64..1100).prop_map(|ms| Op::Step { ms }),
         10 => prop_oneof![Just(1usize), Just(2), Just(1000)].prop_map(|budget| Op::Advance { budget }),
         3 => Just(Op::Restart),
+        4 => (queue(), 0usize..8, mostly(0, 0u64..60))
+            .prop_map(|(queue, nth, ms)| Op::Delay { queue, nth, ms }),
+        5 => prop::option::of(prop::sample::select(Door::ALL.as_slice()))
+            .prop_map(|door| Op::Through { door }),
     ]
 }
 
@@ -325,7 +331,7 @@ impl World {
             if place.state == State::Ready {
                 place.due = self.now;
             }
-            self.topics[1 - of].adopt(self.now, Box::new(leaving)).unwrap();
+            self.topics[1 - of].adopt(self.now, Box::new(leaving), &mut self.ledger).unwrap();
             self.naive[1 - of].adopt(self.now, place);
         }
     }
@@ -509,6 +515,18 @@ impl World {
                     _ => assert_eq!(found, Err(Refusal::MessageNotFound)),
                 }
             }
+            Op::Delay { queue, nth, ms } => {
+                let Some((of, id, place)) = self.somewhere(*queue, *nth) else { return };
+                let delay = Duration::from_millis(*ms);
+                let found = self.topics[of].delay(now, *queue, &id, delay, &mut self.ledger);
+                match place.filter(|p| matches!(p.state, State::Ready | State::Delayed)) {
+                    Some(place) => {
+                        assert_eq!(found, Ok(()));
+                        self.naive[of].delay(now, &place, now.after(delay));
+                    }
+                    None => assert_eq!(found, Err(Refusal::MessageNotFound)),
+                }
+            }
             Op::Clear { queue } => {
                 let of = self.topic_of(*queue);
                 let gone = self.topics[of].clear(*queue, &mut self.ledger);
@@ -588,6 +606,10 @@ impl World {
                 self.naive[0].unpublish(seq);
                 self.flush();
                 self.store.refuse(1, seq);
+            }
+            Op::Through { door } => {
+                self.topics.iter_mut().for_each(|topic| topic.through(*door));
+                self.naive.iter_mut().for_each(|naive| naive.door = *door);
             }
             Op::Step { ms } => self.now = self.now.after(Duration::from_millis(*ms)),
             Op::Advance { budget } => {
@@ -718,6 +740,8 @@ impl World {
                 attempts: *attempts,
                 failures: Vec::new(),
                 revived: false,
+                revived_at: None,
+                revived_by: None,
             };
             places.push(PastPlace {
                 queue: queue.name.clone(),
@@ -1008,6 +1032,8 @@ type Seen = (u64, u64, String, u8, u32, Option<Timestamp>, String, bool);
 
 fn seen(place: &Place) -> Seen {
     let waits = matches!(place.state, State::Delayed | State::InFlight);
+    let flies = place.state == State::InFlight;
+    let lent = (flies.then_some(place.lent.0), place.lent.1.filter(|_| flies));
     (
         place.text.number,
         place.text.seq,
@@ -1015,13 +1041,14 @@ fn seen(place: &Place) -> Seen {
         place.state as u8,
         place.attempts,
         waits.then_some(place.due),
-        format!("{:?}", place.letter),
+        format!("{:?}", (&place.letter, &place.failures, place.text.door, lent)),
         place.text.lone,
     )
 }
 
 fn shown(view: &View) -> Seen {
     assert_eq!(view.receipt.is_some(), view.state == State::InFlight);
+    let lent = (view.since, view.lent_by);
     (
         view.message.number,
         view.message.seq,
@@ -1029,7 +1056,7 @@ fn shown(view: &View) -> Seen {
         view.state as u8,
         view.attempts,
         view.due,
-        format!("{:?}", view.dead),
+        format!("{:?}", (&view.dead, &view.failures, view.published_by, lent)),
         view.message.lone,
     )
 }

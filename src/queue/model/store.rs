@@ -180,6 +180,7 @@ impl Store {
                 claimed: stored.place == Place::History { claimed: true },
                 stamped: stored.stamped,
                 lone: self.lone.contains(&stored.number),
+                door: stored.door,
             };
             all.push((topic, restored));
         }

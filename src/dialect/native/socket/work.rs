@@ -181,7 +181,7 @@ impl Session {
     }
 
     async fn topic(&self, name: &TopicName) -> Result<TopicHandle, Problem> {
-        Ok(self.native.topic(&self.caller, name).await?)
+        Ok(self.native.topic(&self.caller, name).await?.through(Door::Websocket))
     }
 
     fn add(&mut self, handle: TopicHandle, op: Op, due: Due) {
