@@ -7,6 +7,8 @@ pub mod addresses;
 pub mod blockqueue_json;
 pub mod dsmq_codec;
 pub mod fastqueue_json;
+pub mod native_query;
+pub mod native_socket;
 pub mod okq_codec;
 pub mod otq_codec;
 

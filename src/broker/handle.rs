@@ -13,8 +13,8 @@ mod tokens;
 
 pub use backups::Backup;
 pub use caller::Caller;
-pub use observing::{DeadQueue, Presence};
 pub use dead::{DeadFound, DeadSearch, DeadSpot};
+pub use observing::{DeadQueue, Presence};
 pub use searching::{Found, Search};
 pub use sessions::NewSession;
 

@@ -14,16 +14,32 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// One file.
 struct File {
+    /// Below `/ui`, unless it begins with a slash.
     path: &'static str,
     content_type: &'static str,
     text: &'static str,
 }
 
-const FILES: [File; 1] = [File {
-    path: "octoq.js",
-    content_type: "text/javascript; charset=utf-8",
-    text: include_str!("../../static/octoq.js"),
-}];
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+
+const FILES: &[File] = &[
+    File {
+        path: "octoq.js",
+        content_type: JAVASCRIPT,
+        text: include_str!("../../static/octoq.js"),
+    },
+    File {
+        path: "/docs",
+        content_type: "text/html; charset=utf-8",
+        text: include_str!("../../static/docs.html"),
+    },
+    File { path: "docs.js", content_type: JAVASCRIPT, text: include_str!("../../static/docs.js") },
+    File {
+        path: "docs.css",
+        content_type: "text/css; charset=utf-8",
+        text: include_str!("../../static/docs.css"),
+    },
+];
 
 /// A file with what tells its versions apart.
 #[derive(Clone)]
@@ -34,7 +50,7 @@ struct Served {
 
 /// The paths of all files.
 pub fn routes(config: &mut web::ServiceConfig) {
-    for file in &FILES {
+    for file in FILES {
         let digest = Sha256::digest(file.text);
         let etag: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let served = Served { file, etag: format!("\"{etag}\"") };
@@ -42,7 +58,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
             let answer = served.answer(&request);
             async move { answer }
         };
-        config.service(web::resource(format!("/ui/{}", file.path)).to(answer));
+        let path = match file.path.starts_with('/') {
+            true => file.path.to_owned(),
+            false => format!("/ui/{}", file.path),
+        };
+        config.service(web::resource(path).to(answer));
     }
 }
 

@@ -6,11 +6,13 @@ use std::{collections::BTreeSet, fs, path::Path};
 type Check = fn(&[u8]);
 
 /// The targets; what they check; whether the first byte of an input says how the rest is cut.
-const TARGETS: [(&str, Check, bool); 6] = [
+const TARGETS: [(&str, Check, bool); 8] = [
     ("addresses", addresses::check, false),
     ("blockqueue_json", blockqueue_json::check, false),
     ("dsmq_codec", dsmq_codec::check, true),
     ("fastqueue_json", fastqueue_json::check, false),
+    ("native_query", native_query::check, false),
+    ("native_socket", native_socket::check, true),
     ("okq_codec", okq_codec::check, true),
     ("otq_codec", otq_codec::check, true),
 ];

@@ -13,6 +13,7 @@ mod deliveries;
 mod exposition;
 mod forms;
 mod health;
+mod hostile;
 mod inside;
 mod limits;
 mod looking;

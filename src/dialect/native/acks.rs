@@ -4,7 +4,7 @@ use super::Native;
 use super::asking::{ask, unexpected};
 use super::body::Body;
 use super::caller::Who;
-use super::names::topic_name;
+use super::names::{TopicPath, topic_name};
 use super::object::object;
 use super::problem::Problem;
 use super::view::{Done, ResultView, Results};
@@ -13,20 +13,15 @@ use crate::queue::*;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use utoipa::ToSchema;
 
 type Answer = Result<HttpResponse, Problem>;
 
-/// Which deliveries an ack, nack or extend means.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+/// Which deliveries an ack, nack or extend means: exactly one of these.
 struct Which {
-    /// One receipt: the answer is 204 or a problem.
     receipt: Option<String>,
-    /// Many: one result each.
     receipts: Option<Vec<String>>,
-    /// By id, of messages in flight: one result each.
     ids: Option<Vec<String>>,
-    /// The queue the ids are in.
     queue: Option<String>,
 }
 
@@ -59,20 +54,19 @@ impl Which {
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// Exactly one of `receipt`, `receipts` and `ids` is given.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct AckBody {
-    #[serde(flatten)]
-    which: Which,
-    #[serde(flatten)]
-    rest: serde_json::Map<String, serde_json::Value>,
-}
-
-/// Fields that no part of a flattened body took.
-fn refuse_unknown(rest: &serde_json::Map<String, serde_json::Value>) -> Result<(), Problem> {
-    match rest.keys().next() {
-        Some(key) => Err(Problem::invalid(format!("unknown field `{key}`"))),
-        None => Ok(()),
-    }
+    /// One receipt: the answer is 204 or a problem.
+    receipt: Option<String>,
+    /// Many: one result each.
+    receipts: Option<Vec<String>>,
+    /// By id, of messages in flight: one result each.
+    ids: Option<Vec<String>>,
+    /// The queue the ids are in; left out: `default`.
+    #[schema(min_length = 1, max_length = 255)]
+    queue: Option<String>,
 }
 
 fn render_done<T: Serialize, S>(
@@ -94,10 +88,19 @@ fn render_done<T: Serialize, S>(
 }
 
 /// `POST /v1/topics/{topic}/ack` with `{"receipt": ..}`, `{"receipts": [..]}` or `{"ids": [..], "queue": ..}`.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/ack", tag = "messages", operation_id = "ack",
+    summary = "Ack deliveries: done, remove them",
+    params(TopicPath),
+    request_body(content = AckBody, example = json!({"receipt": "00000000000000000000000000000000"})),
+    responses(
+        (status = 204, description = "One receipt: done"),
+        (status = 200, description = "Many: one result each", body = Results<ResultView<Done>>),
+    ),
+)]
 pub async fn ack(request: HttpRequest, who: Who, native: web::Data<Native>, body: Body) -> Answer {
-    let AckBody { which, rest } = object(&body)?;
-    refuse_unknown(&rest)?;
-    let (named, single) = which.named()?;
+    let AckBody { receipt, receipts, ids, queue } = object(&body)?;
+    let (named, single) = Which { receipt, receipts, ids, queue }.named()?;
     match ask(&native, &who, &topic_name(&request)?, Op::Ack(named)).await?.0 {
         Reply::Done(results) => render_done(results, single, |()| Done { ok: true }),
         Reply::Failed(error) => Err(error.into()),
@@ -105,31 +108,55 @@ pub async fn ack(request: HttpRequest, who: Who, native: web::Data<Native>, body
     }
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+/// What becomes of a delivery that is not acked.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum NackMode {
+    /// It failed: it counts, and comes again.
     #[default]
     Fail,
+    /// It was not tried: it does not count.
     Release,
+    /// It is a dead letter at once.
     Dead,
 }
 
-#[derive(Debug, Deserialize)]
+/// Exactly one of `receipt`, `receipts` and `ids` is given.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct NackBody {
-    #[serde(flatten)]
-    which: Which,
+    /// One receipt: the answer is 204 or a problem.
+    receipt: Option<String>,
+    /// Many: one result each.
+    receipts: Option<Vec<String>>,
+    /// By id, of messages in flight: one result each.
+    ids: Option<Vec<String>>,
+    /// The queue the ids are in; left out: `default`.
+    #[schema(min_length = 1, max_length = 255)]
+    queue: Option<String>,
+    /// What becomes of them.
     #[serde(default)]
     mode: NackMode,
+    /// Not visible for this long; instead of the queue's backoff.
+    #[schema(maximum = 315360000000u64)]
     delay_ms: Option<u64>,
+    /// What went wrong; kept with the message.
     error: Option<String>,
-    #[serde(flatten)]
-    rest: serde_json::Map<String, serde_json::Value>,
 }
 
 /// `POST /v1/topics/{topic}/nack`: as ack, with `mode` (`fail`, `release`, `dead`), `delay_ms`, `error`.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/nack", tag = "messages", operation_id = "nack",
+    summary = "Nack deliveries: not done, make them ready again",
+    params(TopicPath),
+    request_body(content = NackBody, example = json!({"receipt": "00000000000000000000000000000000", "error": "no such customer"})),
+    responses(
+        (status = 204, description = "One receipt: done"),
+        (status = 200, description = "Many: one result each", body = Results<ResultView<Done>>),
+    ),
+)]
 pub async fn nack(request: HttpRequest, who: Who, native: web::Data<Native>, body: Body) -> Answer {
-    let NackBody { which, mode, delay_ms, error, rest } = object(&body)?;
-    refuse_unknown(&rest)?;
+    let NackBody { receipt, receipts, ids, queue, mode, delay_ms, error } = object(&body)?;
     if delay_ms.is_some_and(|ms| ms > policy::DURATION_MS_MAX) {
         return Err(Problem::invalid("`delay_ms` must be at most ten years"));
     }
@@ -139,7 +166,7 @@ pub async fn nack(request: HttpRequest, who: Who, native: web::Data<Native>, bod
         NackMode::Release => Nack::Release { delay },
         NackMode::Dead => Nack::Dead { error },
     };
-    let (named, single) = which.named()?;
+    let (named, single) = Which { receipt, receipts, ids, queue }.named()?;
     let items = named.into_iter().map(|named| (named, how.clone())).collect();
     match ask(&native, &who, &topic_name(&request)?, Op::Nack(items)).await?.0 {
         Reply::Done(results) => render_done(results, single, |()| Done { ok: true }),
@@ -148,34 +175,63 @@ pub async fn nack(request: HttpRequest, who: Who, native: web::Data<Native>, bod
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// Exactly one of `receipt`, `receipts` and `ids` is given.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct ExtendBody {
-    #[serde(flatten)]
-    which: Which,
+    /// One receipt: the answer is 204 or a problem.
+    receipt: Option<String>,
+    /// Many: one result each.
+    receipts: Option<Vec<String>>,
+    /// By id, of messages in flight: one result each.
+    ids: Option<Vec<String>>,
+    /// The queue the ids are in; left out: `default`.
+    #[schema(min_length = 1, max_length = 255)]
+    queue: Option<String>,
+    /// How long from now.
+    #[schema(minimum = 1, maximum = 315360000000u64)]
     ack_deadline_ms: u64,
-    #[serde(flatten)]
-    rest: serde_json::Map<String, serde_json::Value>,
 }
 
-#[derive(Serialize)]
+/// It takes longer.
+#[derive(Serialize, ToSchema)]
 struct Extended {
+    /// True.
     ok: bool,
+    /// Until when it may be acked now.
     deadline_ms: i64,
 }
 
+/// One receipt: how long it is good; many: one result each.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only its schema is used")]
+enum ExtendedOne {
+    Many(Results<ResultView<Extended>>),
+    One(Extended),
+}
+
 /// `POST /v1/topics/{topic}/extend`: as ack, with `ack_deadline_ms` from now.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/extend", tag = "messages", operation_id = "extend",
+    summary = "Extend deliveries: they take longer",
+    params(TopicPath),
+    request_body(content = ExtendBody, example = json!({"receipt": "00000000000000000000000000000000", "ack_deadline_ms": 60000})),
+    responses(
+        (status = 200, description = "One receipt: until when; many: one result each", body = ExtendedOne),
+    ),
+)]
 pub async fn extend(
     request: HttpRequest,
     who: Who,
     native: web::Data<Native>,
     body: Body,
 ) -> Answer {
-    let ExtendBody { which, ack_deadline_ms, rest } = object(&body)?;
-    refuse_unknown(&rest)?;
+    let ExtendBody { receipt, receipts, ids, queue, ack_deadline_ms } = object(&body)?;
     if ack_deadline_ms == 0 || ack_deadline_ms > policy::DURATION_MS_MAX {
         return Err(Problem::invalid("`ack_deadline_ms` must be between 1 and ten years"));
     }
-    let (named, single) = which.named()?;
+    let (named, single) = Which { receipt, receipts, ids, queue }.named()?;
     let span = Duration::from_millis(ack_deadline_ms);
     let items = named.into_iter().map(|named| (named, span)).collect();
     match ask(&native, &who, &topic_name(&request)?, Op::Extend(items)).await?.0 {

@@ -14,12 +14,30 @@ use bytes::Bytes;
 use futures_util::stream;
 use serde::Serialize;
 use std::{fs::File, io::Read as _};
+use utoipa::ToSchema;
 
 /// Bytes read at a time.
 const PIECE_BYTES: usize = 256 << 10;
 
+/// A backup that stays.
+#[derive(Serialize, ToSchema)]
+struct Kept {
+    path: String,
+    bytes: u64,
+    commit: u64,
+}
+
 /// `POST /v1/backup`: for administrators. 200 and everything committed at one moment, as the file that
 /// `octoq restore` takes. With `?keep=NAME` it stays in the folder `backups` of the store: 201 and where.
+#[utoipa::path(
+    post, path = "/v1/backup", tag = "broker", operation_id = "backup",
+    summary = "Everything committed at one moment, as one file; for administrators",
+    params(("keep" = Option<String>, Query, nullable = false, description = "Keep it under this name in the folder `backups` of the store.")),
+    responses(
+        (status = 200, description = "The file, as `octoq restore` takes it", body = Vec<u8>, content_type = "application/vnd.sqlite3"),
+        (status = 201, description = "With `keep`: where it is", body = Kept),
+    ),
+)]
 pub async fn backup(
     request: HttpRequest,
     who: Who,
@@ -30,12 +48,6 @@ pub async fn backup(
     query.done()?;
     let backup = native.broker.backup(&who.0, keep).await?;
     if let Some(path) = backup.path {
-        #[derive(Serialize)]
-        struct Kept {
-            path: String,
-            bytes: u64,
-            commit: u64,
-        }
         let path = path.display().to_string();
         let (bytes, commit) = (backup.copied.bytes, backup.copied.commit);
         return Ok(HttpResponse::Created().json(Kept { path, bytes, commit }));

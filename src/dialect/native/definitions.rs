@@ -5,6 +5,7 @@ use super::caller::Who;
 use super::object::Object;
 use super::problem::Problem;
 use super::query::Query;
+use super::settings::QueueSettings;
 use crate::auth::Account;
 use crate::broker::{Broker, BrokerError, Caller};
 use crate::queue::*;
@@ -12,6 +13,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// A definition that is shared with the registry.
 pub type Shared<T> = std::sync::Arc<T>;
@@ -50,17 +52,21 @@ impl Name {
 }
 
 /// All of it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Definitions {
+    /// 1.
+    #[schema(minimum = 1, maximum = 1)]
     pub version: u32,
+    #[schema(value_type = Vec<TopicText>)]
     pub topics: Vec<Object<TopicText>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(value_type = Option<Vec<Account>>)]
     pub users: Option<Vec<Object<Account>>>,
 }
 
 /// A topic with its queues.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TopicText {
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -69,15 +75,17 @@ pub struct TopicText {
     pub name_base64: Option<String>,
     pub kind: Kind,
     #[serde(default)]
+    #[schema(value_type = TopicPolicy)]
     pub policy: Object<TopicPolicy>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub owner: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Vec<QueueText>)]
     pub queues: Vec<Object<QueueText>>,
 }
 
 /// A queue of a topic.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueText {
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -85,7 +93,8 @@ pub struct QueueText {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub name_base64: Option<String>,
     #[serde(default)]
-    pub policy: Object<QueuePolicy>,
+    #[schema(value_type = QueuePolicy)]
+    pub policy: QueueSettings,
 }
 
 /// Settings as they are compared: when they were changed is the broker's own.
@@ -115,6 +124,12 @@ pub fn need_admin(caller: &Caller) -> Result<(), BrokerError> {
 }
 
 /// `GET /v1/definitions?users=`: for administrators.
+#[utoipa::path(
+    get, path = "/v1/definitions", tag = "broker", operation_id = "export",
+    summary = "All definitions as JSON; for administrators",
+    params(("users" = Option<bool>, Query, nullable = false, description = "With the users and the hashes of their passwords.")),
+    responses((status = 200, description = "The definitions", body = Definitions)),
+)]
 pub async fn export(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
     let mut query = Query::of(&request)?;
     let with_users = query.flag("users")?;
@@ -127,7 +142,7 @@ pub async fn export(request: HttpRequest, who: Who, native: web::Data<Native>) -
         let Name { name, name_base64 } = Name::of(topic.name.as_bytes());
         let queue = |queue: Shared<QueueDefinition>| {
             let Name { name, name_base64 } = Name::of(queue.name.as_bytes());
-            Object(QueueText { name, name_base64, policy: Object(settings(&queue.policy)) })
+            Object(QueueText { name, name_base64, policy: QueueSettings(settings(&queue.policy)) })
         };
         let queues = queues.remove(&topic.number).unwrap_or_default();
         Object(TopicText {

@@ -8,7 +8,7 @@ use super::Native;
 use super::caller::Who;
 use super::following::Slow;
 use super::message_view::BodyView;
-use super::names::topic_name;
+use super::names::{TopicPath, topic_name};
 use super::problem::Problem;
 use super::socket::{present, told_to_end};
 use crate::broker::subscribers::{Ended, PushSource};
@@ -30,18 +30,22 @@ use std::{
 };
 use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
+use utoipa::IntoParams;
 
 /// How long a browser waits before it comes back.
 const RETRY_MS: u64 = 1000;
 /// What keeps a stream open that has nothing to tell.
 const HEARTBEAT: &[u8] = b":\n\n";
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct EventsQuery {
-    /// What `Last-Event-ID` would say, for who cannot set a header.
+    /// What `Last-Event-ID` would say, for who cannot set a header: `epoch-seq`.
+    #[param(nullable = false, pattern = "^[0-9]+-[0-9]+$")]
     last_event_id: Option<String>,
     /// What happens when the client cannot follow: `drop` (the default) or `close`.
+    #[param(inline, nullable = false)]
     slow: Option<Slow>,
     /// It only watches: nothing counts as handed out by it.
     #[serde(default)]
@@ -49,14 +53,25 @@ struct EventsQuery {
 }
 
 /// A position as the id of an event: `epoch-seq`.
-fn position(text: &str) -> Result<Position, Problem> {
+pub fn position(text: &str) -> Result<Position, Problem> {
     let parts = text.split_once('-').and_then(|(epoch, seq)| {
         Some(Position { epoch: epoch.parse().ok()?, seq: seq.parse().ok()? })
     });
     parts.ok_or_else(|| Problem::invalid("`Last-Event-ID` is not of the form `epoch-seq`"))
 }
 
-/// Opens the stream.
+/// `GET /v1/topics/{topic}/events`: opens the stream.
+///
+/// Events: `subscribed`, `message`, `gap`, `ended`; each id is a position, which a browser says in
+/// `Last-Event-ID` when it comes back.
+#[utoipa::path(
+    get, path = "/v1/topics/{topic}/events", tag = "push", operation_id = "events",
+    summary = "A pubsub topic as server-sent events",
+    params(TopicPath, EventsQuery),
+    responses(
+        (status = 200, description = "The stream", body = String, content_type = "text/event-stream"),
+    ),
+)]
 pub async fn subscribe(
     request: HttpRequest,
     who: Who,

@@ -4,9 +4,10 @@ use super::problem::Problem;
 use crate::broker::SlowPolicy;
 use crate::queue::Position;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 /// What happens when the client cannot follow.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Slow {
     /// It misses the oldest and is told the gap.

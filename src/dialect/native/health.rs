@@ -5,12 +5,22 @@ use super::problem::Problem;
 use actix_web::{HttpResponse, web};
 
 /// `GET /livez`: the process answers.
+#[utoipa::path(
+    get, path = "/livez", tag = "broker", operation_id = "live",
+    summary = "The process answers",
+    responses((status = 200, description = "It lives", body = String, content_type = "text/plain")),
+)]
 pub async fn live() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
 }
 
 /// `GET /readyz`: it takes work. 503 while it stops; 507 while the disk is full, since publishes
 /// are refused then (receives and acks go on).
+#[utoipa::path(
+    get, path = "/readyz", tag = "broker", operation_id = "ready",
+    summary = "The broker takes work",
+    responses((status = 200, description = "It does", body = String, content_type = "text/plain")),
+)]
 pub async fn ready(native: web::Data<Native>) -> HttpResponse {
     let state = native.broker.state();
     if !native.broker.is_started() {

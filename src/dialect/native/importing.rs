@@ -10,16 +10,18 @@ use super::definitions::{
 use super::object::{Object, object};
 use super::problem::Problem;
 use super::query::Query;
+use super::settings::QueueSettings;
 use crate::broker::{Broker, BrokerError, Caller, NewTopic};
 use crate::queue::*;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 type Answer = Result<HttpResponse, Problem>;
 
 /// What an import did, or would do.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 struct Imported {
     created: Vec<String>,
     changed: Vec<String>,
@@ -27,7 +29,8 @@ struct Imported {
     refused: Vec<Refused>,
 }
 
-#[derive(Debug, Serialize)]
+/// What could not be done.
+#[derive(Debug, Serialize, ToSchema)]
 struct Refused {
     name: String,
     code: &'static str,
@@ -69,6 +72,13 @@ struct Import<'a> {
 
 /// `POST /v1/definitions?dry_run=`: for administrators. 200 and what became of each definition; what is
 /// refused stops nothing else.
+#[utoipa::path(
+    post, path = "/v1/definitions", tag = "broker", operation_id = "import",
+    summary = "Bring the broker to definitions; for administrators",
+    params(("dry_run" = Option<bool>, Query, nullable = false, description = "Only tell what would be done.")),
+    request_body = Definitions,
+    responses((status = 200, description = "What was done", body = Imported)),
+)]
 pub async fn import(
     request: HttpRequest,
     who: Who,
@@ -154,7 +164,7 @@ impl Wanted {
         let TopicText { name, name_base64, kind, policy: Object(policy), owner, queues } = topic;
         let invalid = |what| move |error: NameError| Problem::invalid(format!("{what}: {error}"));
         let queue = |Object(queue): Object<QueueText>| {
-            let QueueText { name, name_base64, policy: Object(policy) } = queue;
+            let QueueText { name, name_base64, policy: QueueSettings(policy) } = queue;
             let name = QueueName::parse(Name { name, name_base64 }.bytes()?);
             Ok((name.map_err(invalid("queue"))?, settings(&policy)))
         };

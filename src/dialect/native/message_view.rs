@@ -2,46 +2,47 @@
 
 use crate::queue::*;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::{Serialize, Serializer, ser::SerializeMap as _};
+use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 /// A body as JSON: text where it is text, base64 where not, and only its length where it is masked.
-#[derive(Debug)]
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
 pub enum BodyView<'a> {
     /// UTF-8.
-    Body(&'a str),
+    Text {
+        /// The body.
+        body: &'a str,
+    },
     /// Anything else.
-    Base64(String),
-    /// Not for this caller: so many bytes.
-    Masked(u64),
-}
-
-impl Serialize for BodyView<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_map(None)?;
-        match self {
-            BodyView::Body(text) => fields.serialize_entry("body", text)?,
-            BodyView::Base64(text) => fields.serialize_entry("base64", text)?,
-            BodyView::Masked(bytes) => {
-                fields.serialize_entry("masked", &true)?;
-                fields.serialize_entry("body_bytes", bytes)?;
-            }
-        }
-        fields.end()
-    }
+    Bytes {
+        /// The body.
+        base64: String,
+    },
+    /// Not for this caller.
+    Masked {
+        /// True.
+        masked: bool,
+        /// Its length.
+        body_bytes: u64,
+    },
 }
 
 impl<'a> BodyView<'a> {
     /// Of a message that may be masked.
     pub fn unless_masked(masked: Option<u64>, body: &'a [u8]) -> Self {
-        masked.map_or_else(|| BodyView::of(body), BodyView::Masked)
+        match masked {
+            None => BodyView::of(body),
+            Some(body_bytes) => BodyView::Masked { masked: true, body_bytes },
+        }
     }
 
     /// Of these bytes.
     pub fn of(body: &'a [u8]) -> Self {
         match std::str::from_utf8(body) {
-            Ok(text) => BodyView::Body(text),
-            Err(_) => BodyView::Base64(STANDARD.encode(body)),
+            Ok(body) => BodyView::Text { body },
+            Err(_) => BodyView::Bytes { base64: STANDARD.encode(body) },
         }
     }
 }
@@ -52,21 +53,25 @@ fn shown(bytes: &[u8]) -> String {
 }
 
 /// A delivered message.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct DeliveryView<'a> {
     id: String,
     seq: u64,
     #[serde(flatten)]
     body: BodyView<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, nullable = false)]
     attributes: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     ordering_key: Option<String>,
     published_at_ms: i64,
     attempt: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     receipt: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     deadline_ms: Option<i64>,
 }
 
@@ -88,7 +93,7 @@ impl<'a> From<&'a Delivery> for DeliveryView<'a> {
 }
 
 /// The name of a state, in requests and answers.
-#[derive(Debug, Clone, Copy, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, serde::Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StateName {
     /// Can be handed out.
@@ -113,12 +118,13 @@ impl From<State> for StateName {
 }
 
 /// A failed delivery.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct FailureView<'a> {
     at_ms: i64,
     attempt: u32,
     reason: DeadReason,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     error: Option<&'a str>,
     /// Through which door it was given back.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,7 +144,7 @@ impl<'a> From<&'a Failure> for FailureView<'a> {
 }
 
 /// How a message died.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct DeathView {
     at_ms: i64,
     reason: DeadReason,
@@ -150,7 +156,7 @@ fn is_zero(priority: &u8) -> bool {
 }
 
 /// A message that is looked at.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct MessageView<'a> {
     id: String,
     seq: u64,
@@ -158,15 +164,20 @@ pub struct MessageView<'a> {
     #[serde(flatten)]
     body: BodyView<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, nullable = false)]
     attributes: Option<&'a RawValue>,
     published_at_ms: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     deliver_at_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     expires_at_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     dedup_key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     ordering_key: Option<String>,
     #[serde(skip_serializing_if = "is_zero")]
     priority: u8,
@@ -176,12 +187,15 @@ pub struct MessageView<'a> {
     attempts: u32,
     /// delayed: when it can be handed out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     visible_at_ms: Option<i64>,
     /// in_flight: until when it may be acked.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     deadline_ms: Option<i64>,
     /// dead: why.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     dead: Option<DeathView>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failures: Vec<FailureView<'a>>,
@@ -228,7 +242,7 @@ impl<'a> From<&'a View> for MessageView<'a> {
 }
 
 /// What happens to a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Event {
     Published,
@@ -240,20 +254,24 @@ enum Event {
 }
 
 /// One moment in the life of a message.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Moment<'a> {
     /// Not known of a redrive by an older octoq.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     at_ms: Option<i64>,
     event: Event,
     /// Through which door.
     #[serde(skip_serializing_if = "Option::is_none")]
     door: Option<Door>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     attempt: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reason: Option<DeadReason>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     error: Option<&'a str>,
 }
 

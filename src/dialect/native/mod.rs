@@ -8,11 +8,11 @@ mod backup;
 mod body;
 mod caller;
 mod connections;
-mod cursor;
+pub mod cursor;
 mod dead;
 mod definitions;
 mod delay;
-mod events;
+pub mod events;
 mod following;
 mod frame;
 mod headers;
@@ -26,16 +26,18 @@ mod metrics;
 mod moving;
 mod names;
 mod object;
+mod openapi;
 mod otq;
 mod problem;
 mod publish;
-mod query;
+pub mod query;
 mod queues;
 mod receive;
 mod redrive;
 mod replies;
 mod session;
-mod sieves;
+mod settings;
+pub mod sieves;
 pub mod socket;
 mod stats;
 mod tokens;
@@ -98,14 +100,15 @@ pub struct Native {
     /// Whoever speaks otq over a WebSocket speaks with this.
     pub otq: SpeakOtq,
     handles: Handles,
+    document: openapi::Document,
 }
 
 impl Native {
     /// For one worker.
     pub fn new(broker: Broker, gate: Gate, shared: Shared) -> Self {
         let Shared { http, ws, ui, hub, sockets, settings, otq } = shared;
-        let handles = Handles::default();
-        Native { broker, gate, http, ws, ui, hub, sockets, settings, otq, handles }
+        let (handles, document) = Default::default();
+        Native { broker, gate, http, ws, ui, hub, sockets, settings, otq, handles, document }
     }
 
     /// The topic of that name, for this caller. Asks the registry only for names not met before.
@@ -199,6 +202,7 @@ fn routes(config: &mut web::ServiceConfig, pages: bool) {
         .service(resource("/livez", "GET").route(web::get().to(health::live)))
         .service(resource("/readyz", "GET").route(web::get().to(health::ready)))
         .service(resource("/metrics", "GET").route(web::get().to(metrics::metrics)))
+        .service(resource("/openapi.json", "GET").route(web::get().to(openapi::show)))
         .default_service(web::to(not_found));
 }
 
@@ -214,12 +218,12 @@ fn busy(config: &mut web::ServiceConfig) {
         .service(resource("/v1/topics/{topic}/ws", "GET").route(web::get().to(ws::subscribe)))
         .service(
             resource("/v1/topics/{topic}/queues/{queue}/messages", "GET, POST")
-                .route(web::post().to(publish::publish))
+                .route(web::post().to(publish::publish_into))
                 .route(web::get().to(looking::list)),
         )
         .service(
             post("/v1/topics/{topic}/queues/{queue}/receive")
-                .route(web::post().to(receive::receive)),
+                .route(web::post().to(receive::receive_from)),
         );
 }
 

@@ -4,7 +4,7 @@ use super::Native;
 use super::asking::{queue_of, unexpected};
 use super::body::Body;
 use super::caller::Who;
-use super::names::message_id;
+use super::names::{MessagePath, QueuePath, message_id};
 use super::object::{Object, object, object_or_default};
 use super::problem::Problem;
 use super::publish::{attributes_text, body_bytes, given};
@@ -15,6 +15,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use utoipa::ToSchema;
 
 type Answer = Result<HttpResponse, Problem>;
 
@@ -50,6 +51,12 @@ async fn delete_ids(
 }
 
 /// `DELETE /v1/topics/{topic}/queues/{queue}/messages/{id}`: 204, whatever its state was.
+#[utoipa::path(
+    delete, path = "/v1/topics/{topic}/queues/{queue}/messages/{id}", tag = "moving", operation_id = "delete_message",
+    summary = "Delete one message",
+    params(MessagePath),
+    responses((status = 204, description = "It is gone, whatever its state was")),
+)]
 pub async fn delete(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
     let (handle, queue) = queue_of(&request, &native, &who).await?;
     let results = delete_ids(&handle, queue, vec![message_id(&request)?]).await?;
@@ -57,13 +64,21 @@ pub async fn delete(request: HttpRequest, who: Who, native: web::Data<Native>) -
     Ok(HttpResponse::NoContent().finish())
 }
 
-#[derive(Debug, Deserialize)]
+/// Which messages go.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct DeleteBody {
     ids: Vec<String>,
 }
 
 /// `POST /v1/topics/{topic}/queues/{queue}/delete` with `{"ids": [..]}`: 200 and one result each.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/queues/{queue}/delete", tag = "moving", operation_id = "delete_messages",
+    summary = "Delete many messages",
+    params(QueuePath),
+    request_body = DeleteBody,
+    responses((status = 200, description = "One result each", body = Results<ResultView<Done>>)),
+)]
 pub async fn delete_many(
     request: HttpRequest,
     who: Who,
@@ -77,36 +92,64 @@ pub async fn delete_many(
     Ok(HttpResponse::Ok().json(Results { results: results.into_iter().map(view).collect() }))
 }
 
+/// How many went.
+#[derive(Serialize, ToSchema)]
+struct Purged {
+    purged: u64,
+}
+
 /// `POST /v1/topics/{topic}/queues/{queue}/purge`: what waits is gone. 200 and how many.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/queues/{queue}/purge", tag = "moving", operation_id = "purge",
+    summary = "Purge a queue: what waits is gone",
+    params(QueuePath),
+    responses((status = 200, description = "How many", body = Purged)),
+)]
 pub async fn purge(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
     let (handle, queue) = queue_of(&request, &native, &who).await?;
-    #[derive(Serialize)]
-    struct Purged {
-        purged: u64,
-    }
     let purged = handle.counted(Op::Purge { queue: Some(queue) }).await?;
     Ok(HttpResponse::Ok().json(Purged { purged }))
 }
 
-#[derive(Debug, Deserialize)]
+/// Which messages go where; without `ids` and `max` all that are ready.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct MoveBody {
+    /// These.
     ids: Option<Vec<String>>,
+    /// So many, the oldest; not with `ids`.
     max: Option<u64>,
+    #[schema(value_type = MoveTo)]
     to: Object<MoveTo>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A queue, seen from a topic.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct MoveTo {
     /// Left out: the same topic.
+    #[schema(min_length = 1, max_length = 255)]
     topic: Option<String>,
     /// Left out: `default`.
+    #[schema(min_length = 1, max_length = 255)]
     queue: Option<String>,
+}
+
+/// How many went.
+#[derive(Serialize, ToSchema)]
+struct Moved {
+    moved: u64,
 }
 
 /// `POST /v1/topics/{topic}/queues/{queue}/move` with `{"ids" or "max", "to": {"topic", "queue"}}`: ready
 /// messages go to the back of another queue. 200 and how many.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/queues/{queue}/move", tag = "moving", operation_id = "move_messages",
+    summary = "Move ready messages to another queue",
+    params(QueuePath),
+    request_body(content = MoveBody, example = json!({"max": 100, "to": {"queue": "later"}})),
+    responses((status = 200, description = "How many", body = Moved)),
+)]
 pub async fn move_messages(
     request: HttpRequest,
     who: Who,
@@ -128,33 +171,50 @@ pub async fn move_messages(
     };
     let selection = selection(ids, max)?;
     let moved = native.broker.transfer(&who.0, &handle, &queue, &to, selection).await?;
-    #[derive(Serialize)]
-    struct Moved {
-        moved: u64,
-    }
     Ok(HttpResponse::Ok().json(Moved { moved }))
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// What is different; at most one of `body`, `json` and `base64`.
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 struct EditBody<'a> {
     /// The new body in one of three forms; none: the body stays.
     #[serde(borrow)]
     body: Option<Cow<'a, str>>,
     #[serde(borrow, deserialize_with = "given")]
+    #[schema(value_type = serde_json::Value)]
     json: Option<&'a RawValue>,
     #[serde(borrow)]
+    #[schema(value_type = Option<String>, format = Byte)]
     base64: Option<Cow<'a, str>>,
     /// All attributes; none: they stay.
     #[serde(borrow)]
+    #[schema(value_type = Option<Object>)]
     attributes: Option<&'a RawValue>,
     /// Into which queue of the topic; none: the same.
+    #[schema(min_length = 1, max_length = 255)]
     to: Option<String>,
+}
+
+/// Where the new message is.
+#[derive(Serialize, ToSchema)]
+struct Edited {
+    #[serde(flatten)]
+    placed: PlacedView,
+    /// False when the dead letter was gone by then.
+    replaced: bool,
 }
 
 /// `POST /v1/topics/{topic}/queues/{queue}/messages/{id}/edit`: publishes a dead letter anew with another
 /// body or other attributes, and removes it when that is stored. 200 and where the new message is;
 /// `replaced` is false when the dead letter was gone by then.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/queues/{queue}/messages/{id}/edit", tag = "moving", operation_id = "edit",
+    summary = "Edit a dead letter and publish it again",
+    params(MessagePath),
+    request_body(content = Option<EditBody>, example = json!({"json": {"mended": true}})),
+    responses((status = 200, description = "Where the new message is", body = Edited)),
+)]
 pub async fn edit(request: HttpRequest, who: Who, native: web::Data<Native>, body: Body) -> Answer {
     let EditBody { body, json, base64, attributes, to } = object_or_default(&body)?;
     let edited = body_bytes(body, json, base64)?;
@@ -189,12 +249,6 @@ pub async fn edit(request: HttpRequest, who: Who, native: web::Data<Native>, bod
         Reply::Failed(error) => return Err(error.into()),
         _ => return Err(unexpected()),
     };
-    #[derive(Serialize)]
-    struct Edited {
-        #[serde(flatten)]
-        placed: PlacedView,
-        replaced: bool,
-    }
     let placed = PlacedView::new(&placed, None, handle.durability());
     Ok(HttpResponse::Ok().json(Edited { placed, replaced }))
 }

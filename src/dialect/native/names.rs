@@ -5,12 +5,52 @@ use super::problem::Problem;
 use crate::dialect::path::percent_decode;
 use crate::queue::*;
 use actix_web::HttpRequest;
+use utoipa::IntoParams;
 
 /// Where the path has the name of a topic or a user, that of a queue, and the id of a message;
 /// segment 0 is what stands before the first slash.
 const TOPIC: usize = 3;
 const QUEUE: usize = 5;
 const MESSAGE: usize = 7;
+
+/// A path with a topic, as the document of the API shows it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "the document reads the fields, nobody else does")]
+pub struct TopicPath {
+    /// The name of the topic: 1 to 255 bytes, percent-encoded.
+    #[param(min_length = 1, max_length = 255, example = "orders")]
+    topic: String,
+}
+
+/// A path with a topic and a queue.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "the document reads the fields, nobody else does")]
+pub struct QueuePath {
+    /// The name of the topic: 1 to 255 bytes, percent-encoded.
+    #[param(min_length = 1, max_length = 255, example = "orders")]
+    topic: String,
+    /// The name of the queue: 1 to 255 bytes, percent-encoded.
+    #[param(min_length = 1, max_length = 255, example = "default")]
+    queue: String,
+}
+
+/// A path with a topic, a queue and a message.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "the document reads the fields, nobody else does")]
+pub struct MessagePath {
+    /// The name of the topic: 1 to 255 bytes, percent-encoded.
+    #[param(min_length = 1, max_length = 255, example = "orders")]
+    topic: String,
+    /// The name of the queue: 1 to 255 bytes, percent-encoded.
+    #[param(min_length = 1, max_length = 255, example = "default")]
+    queue: String,
+    /// The id of the message: the broker's or the publisher's.
+    #[param(min_length = 1, example = "0198c2f0-7c1b-7a52-9d7e-3d1f6a1c2b30")]
+    id: String,
+}
 
 /// The bytes of one segment of the path.
 fn segment(request: &HttpRequest, at: usize) -> Option<Vec<u8>> {

@@ -8,14 +8,65 @@ use crate::queue::Refusal;
 use actix_web::{HttpResponse, HttpResponseBuilder, http::StatusCode};
 use serde::Serialize;
 use std::{borrow::Cow, fmt};
+use utoipa::ToSchema;
+
+/// Every code with its status, also those that are only said on a socket. A test compares them with the
+/// places where they are said.
+pub const CODES: [(u16, &str); 44] = [
+    (400, "invalid_cursor"),
+    (400, "invalid_request"),
+    (400, "out_of_bounds"),
+    (400, "unknown_op"),
+    (401, "unauthenticated"),
+    (403, "foreign_origin"),
+    (403, "not_allowed"),
+    (404, "message_not_found"),
+    (404, "not_found"),
+    (404, "queue_not_found"),
+    (404, "reply_gone"),
+    (404, "subscription_not_found"),
+    (404, "token_not_found"),
+    (404, "topic_not_found"),
+    (404, "user_not_found"),
+    (405, "method_not_allowed"),
+    (408, "too_slow"),
+    (409, "duplicate_id"),
+    (409, "last_admin"),
+    (409, "paused"),
+    (409, "queue_exists"),
+    (409, "receipt_gone"),
+    (409, "subscription_exists"),
+    (409, "token_exists"),
+    (409, "topic_exists"),
+    (409, "unsubscribed"),
+    (409, "wrong_kind"),
+    (413, "too_large"),
+    (413, "too_many"),
+    (415, "unsupported_encoding"),
+    (429, "full"),
+    (429, "too_many"),
+    (429, "too_many_tokens"),
+    (429, "too_many_topics"),
+    (429, "too_slow"),
+    (500, "store_failed"),
+    (500, "topic_failed"),
+    (503, "busy"),
+    (503, "starting"),
+    (503, "stopping"),
+    (503, "topic_unavailable"),
+    (504, "timeout"),
+    (507, "disk_full"),
+    (507, "memory_full"),
+];
 
 /// What a 401 asks for where a browser would show a window of its own for [`CHALLENGE`].
 const BEARER: &str = "Bearer realm=\"octoq\"";
 
 /// What a client gets instead of an answer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Problem {
     /// Also the HTTP status of the answer, unless it stands in a list of results.
+    #[schema(minimum = 400, maximum = 599)]
     pub status: u16,
     /// Stable: programs decide by it.
     pub code: &'static str,

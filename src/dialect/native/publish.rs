@@ -5,8 +5,8 @@ use super::asking::{ask, unexpected};
 use super::body::Body;
 use super::caller::Who;
 use super::headers;
-use super::names::{queue_name, topic_name};
-use super::object::{Object, json, object};
+use super::names::{QueuePath, TopicPath, queue_name, topic_name};
+use super::object::{Object, json, object, unambiguous};
 use super::problem::Problem;
 use super::view::{PlacedView, ResultView, Results};
 use crate::broker::{Op, Reply, clock};
@@ -22,12 +22,13 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, sync::Arc, time::Duration};
+use utoipa::ToSchema;
 
 /// Lines of JSON, one object each.
 pub const NDJSON: &str = "application/x-ndjson";
 
 /// One message to publish. Exactly one of `body`, `json` and `base64` is given.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PublishBody<'a> {
     /// The body as text.
@@ -35,26 +36,35 @@ pub struct PublishBody<'a> {
     body: Option<Cow<'a, str>>,
     /// The body as a JSON value; its text is stored as it stands here.
     #[serde(borrow, default, deserialize_with = "given")]
+    #[schema(value_type = serde_json::Value)]
     json: Option<&'a RawValue>,
     /// The body as base64, for bytes that are not text.
     #[serde(borrow)]
+    #[schema(value_type = Option<String>, format = Byte)]
     base64: Option<Cow<'a, str>>,
-    /// A JSON object.
+    /// A JSON object of at most 64 KiB; no key twice.
     #[serde(borrow)]
+    #[schema(value_type = Option<Object>)]
     attributes: Option<&'a RawValue>,
     /// The publisher's own id.
+    #[schema(min_length = 1, max_length = 255)]
     id: Option<String>,
     /// Visible after this long.
+    #[schema(maximum = 315360000000u64)]
     delay_ms: Option<u64>,
-    /// Visible at this time, milliseconds since the Unix epoch.
+    /// Visible at this time, milliseconds since the Unix epoch; not with `delay_ms`.
     deliver_at_ms: Option<i64>,
     /// Gone after this long.
+    #[schema(maximum = 315360000000u64)]
     ttl_ms: Option<u64>,
     /// Publishing it again within the topic's window stores nothing.
+    #[schema(min_length = 1, max_length = 255)]
     dedup_key: Option<String>,
     /// In each queue at most one message with this key is in flight, in the order of the publishes.
+    #[schema(min_length = 1, max_length = 255)]
     ordering_key: Option<String>,
-    /// 0 to 9.
+    /// 0 to 9; the higher first.
+    #[schema(maximum = 9)]
     priority: Option<u8>,
     /// Before everything that waits.
     front: Option<bool>,
@@ -91,12 +101,17 @@ pub fn body_bytes(
     }
 }
 
-/// Attributes that are a JSON object of a bearable length.
+/// Attributes that are a JSON object of a bearable length and depth, and say nothing twice.
 pub fn attributes_text(raw: &RawValue) -> Result<Arc<str>, Problem> {
     if !raw.get().starts_with('{') {
         return Err(Problem::invalid("`attributes` must be a JSON object"));
     }
-    within_bounds(raw.get()).map(Arc::from)
+    let text = within_bounds(raw.get())?;
+    unambiguous(text).map_err(|problem| Problem {
+        detail: format!("attributes: {}", problem.detail).into(),
+        ..problem
+    })?;
+    Ok(text.into())
 }
 
 fn within_bounds(attributes: &str) -> Result<&str, Problem> {
@@ -291,10 +306,39 @@ fn lines(
     lines.map(read).collect()
 }
 
-/// `POST /v1/topics/{topic}/messages` (into every queue that takes it) or
-/// `.../queues/{queue}/messages` (into that queue). A JSON object, or the bare bytes of any other
-/// content type, is one message and answers 201; an array, or lines of objects, is many and answers
-/// 200 with one result each.
+/// What a publish as JSON is: [`Form::One`] or [`Form::Many`].
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only its schema is used: which it is, the first byte tells")]
+enum PublishJson<'a> {
+    One(PublishBody<'a>),
+    Many(Vec<PublishBody<'a>>),
+}
+
+/// `POST /v1/topics/{topic}/messages`, into every queue that takes it.
+///
+/// A JSON object, or the bare bytes of any other content type, is one message and answers 201; an
+/// array, or lines of objects, is many and answers 200 with one result each. With bare bytes the rest
+/// is said in headers: `octoq-id`, `octoq-delay-ms`, `octoq-deliver-at-ms`, `octoq-ttl-ms`,
+/// `octoq-dedup-key`, `octoq-ordering-key`, `octoq-priority`, `octoq-front`, and `octoq-attr-NAME` for
+/// an attribute. A `traceparent` header is kept as an attribute.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/messages", tag = "messages", operation_id = "publish",
+    summary = "Publish one message or many",
+    params(TopicPath),
+    request_body(content(
+        (PublishJson = "application/json", example = json!({"body": "hello", "attributes": {"kind": "greeting"}})),
+        (String = "application/x-ndjson", example = json!("{\"body\": \"one\"}\n{\"body\": \"two\"}\n")),
+        (Vec<u8> = "application/octet-stream"),
+    )),
+    responses(
+        (status = 201, description = "One message: where it is", body = PlacedView),
+        (status = 200, description = "Many: one result each", content(
+            (Results<ResultView<PlacedView>> = "application/json"),
+            (String = "application/x-ndjson"),
+        )),
+    ),
+)]
 pub async fn publish(
     request: HttpRequest,
     who: Who,
@@ -344,6 +388,35 @@ pub async fn publish(
         lines.push(b'\n');
     }
     Ok(HttpResponse::Ok().content_type(NDJSON).body(lines))
+}
+
+/// `POST /v1/topics/{topic}/queues/{queue}/messages`, into that queue.
+///
+/// In all forms that a publish to the topic has.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/queues/{queue}/messages", tag = "messages", operation_id = "publish_into",
+    summary = "Publish into one queue",
+    params(QueuePath),
+    request_body(content(
+        (PublishJson = "application/json", example = json!([{"body": "one"}, {"json": {"two": 2}}])),
+        (String = "application/x-ndjson"),
+        (Vec<u8> = "application/octet-stream"),
+    )),
+    responses(
+        (status = 201, description = "One message: where it is", body = PlacedView),
+        (status = 200, description = "Many: one result each", content(
+            (Results<ResultView<PlacedView>> = "application/json"),
+            (String = "application/x-ndjson"),
+        )),
+    ),
+)]
+pub async fn publish_into(
+    request: HttpRequest,
+    who: Who,
+    native: web::Data<Native>,
+    body: Body,
+) -> Result<HttpResponse, Problem> {
+    publish(request, who, native, body).await
 }
 
 /// The client names this type as one it takes.

@@ -14,7 +14,11 @@ pub struct Query(Vec<(String, String)>);
 impl Query {
     /// Of a request.
     pub fn of(request: &HttpRequest) -> Result<Query, Problem> {
-        let query = request.query_string();
+        Query::parse(request.query_string())
+    }
+
+    /// From what stands behind the question mark.
+    pub fn parse(query: &str) -> Result<Query, Problem> {
         let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             Ok((decode(name)?, decode(value)?))

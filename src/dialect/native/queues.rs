@@ -4,16 +4,18 @@ use super::Native;
 use super::asking::unexpected;
 use super::body::Body;
 use super::caller::Who;
-use super::names::{both, topic_name};
-use super::object::{fields, object_or_default};
+use super::names::{QueuePath, TopicPath, both, topic_name};
+use super::object::object_or_default;
 use super::problem::Problem;
 use super::query::Query;
+use super::settings;
 use super::topics::{Ways, checked};
 use super::view::{QueueView, WholeQueueView, shown};
 use crate::broker::{BrokerError, Op, Reply, Revision};
 use crate::queue::*;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 type Answer = Result<HttpResponse, Problem>;
 
@@ -37,7 +39,27 @@ async fn view(
     }
 }
 
+/// A page of queues.
+#[derive(Serialize, ToSchema)]
+struct Queues<'a> {
+    queues: Vec<QueueView<'a>>,
+    /// What `after` says to go on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next: Option<String>,
+}
+
 /// `GET /v1/topics/{topic}/queues?limit=&after=`: in the order they were made.
+#[utoipa::path(
+    get, path = "/v1/topics/{topic}/queues", tag = "queues", operation_id = "list_queues",
+    summary = "List queues, in the order they were made",
+    params(
+        TopicPath,
+        ("limit" = Option<usize>, Query, nullable = false, description = "Most queues, taken as 1 to 1000; 1000 when left out."),
+        ("after" = Option<String>, Query, nullable = false, description = "`next` of the page before."),
+    ),
+    responses((status = 200, description = "A page", body = Queues)),
+)]
 pub async fn list(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
     let name = topic_name(&request)?;
     let mut query = Query::of(&request)?;
@@ -56,12 +78,6 @@ pub async fn list(request: HttpRequest, who: Who, native: web::Data<Native>) -> 
     };
     let rest = queues.get(start..).unwrap_or_default();
     let page = rest.get(..limit).unwrap_or(rest);
-    #[derive(Serialize)]
-    struct Queues<'a> {
-        queues: Vec<QueueView<'a>>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        next: Option<String>,
-    }
     let last = page.last().filter(|_| page.len() < rest.len());
     let next = last.map(|(name, _, _)| shown(name.as_bytes()));
     let kind = figures.definition.kind;
@@ -70,6 +86,12 @@ pub async fn list(request: HttpRequest, who: Who, native: web::Data<Native>) -> 
 }
 
 /// `GET /v1/topics/{topic}/queues/{queue}`
+#[utoipa::path(
+    get, path = "/v1/topics/{topic}/queues/{queue}", tag = "queues", operation_id = "queue",
+    summary = "Show a queue",
+    params(QueuePath),
+    responses((status = 200, description = "The queue", body = WholeQueueView)),
+)]
 pub async fn show(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
     let (topic, queue) = both(&request)?;
     view(&native, &who, (&topic, &queue), HttpResponse::Ok()).await
@@ -77,8 +99,18 @@ pub async fn show(request: HttpRequest, who: Who, native: web::Data<Native>) -> 
 
 /// `PUT /v1/topics/{topic}/queues/{queue}` with all settings of the queue (those left out have their
 /// defaults): 201 when it was made, 200 when it was changed, and the queue.
+#[utoipa::path(
+    put, path = "/v1/topics/{topic}/queues/{queue}", tag = "queues", operation_id = "put_queue",
+    summary = "Make a queue, or change all its settings",
+    params(QueuePath),
+    request_body(content = Option<QueuePolicy>, example = json!({"ack_deadline_ms": 10000, "max_deliveries": 5})),
+    responses(
+        (status = 201, description = "It was made", body = WholeQueueView),
+        (status = 200, description = "It was changed", body = WholeQueueView),
+    ),
+)]
 pub async fn put(request: HttpRequest, who: Who, native: web::Data<Native>, body: Body) -> Answer {
-    let policy: QueuePolicy = object_or_default(&body)?;
+    let policy = settings::whole(&body)?;
     policy.check().map_err(|error| Problem::invalid(error.to_string()))?;
     let (topic, queue) = both(&request)?;
     let broker = &native.broker;
@@ -97,6 +129,13 @@ pub async fn put(request: HttpRequest, who: Who, native: web::Data<Native>, body
 }
 
 /// `PATCH /v1/topics/{topic}/queues/{queue}`: the settings that are given change. 200 and the queue.
+#[utoipa::path(
+    patch, path = "/v1/topics/{topic}/queues/{queue}", tag = "queues", operation_id = "change_queue",
+    summary = "Change settings of a queue",
+    params(QueuePath),
+    request_body(content = QueuePolicy, example = json!({"ack_deadline_ms": 10000})),
+    responses((status = 200, description = "The queue", body = WholeQueueView)),
+)]
 pub async fn change(
     request: HttpRequest,
     who: Who,
@@ -104,13 +143,19 @@ pub async fn change(
     body: Body,
 ) -> Answer {
     let (topic, queue) = both(&request)?;
-    let given = fields::<QueuePolicy>(&body)?;
+    let given = settings::fields(&body)?;
     checked(&given, QueuePolicy::check)?;
     native.broker.revise_queue(&who.0, &topic, &queue, Revision::Fields(given)).await?;
     view(&native, &who, (&topic, &queue), HttpResponse::Ok()).await
 }
 
 /// `DELETE /v1/topics/{topic}/queues/{queue}`: 204. Its messages are gone.
+#[utoipa::path(
+    delete, path = "/v1/topics/{topic}/queues/{queue}", tag = "queues", operation_id = "delete_queue",
+    summary = "Delete a queue with its messages",
+    params(QueuePath),
+    responses((status = 204, description = "It is gone")),
+)]
 pub async fn delete(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
     let (topic, queue) = both(&request)?;
     native.broker.delete_queue(&who.0, &topic, queue).await?;
@@ -119,6 +164,13 @@ pub async fn delete(request: HttpRequest, who: Who, native: web::Data<Native>) -
 
 /// `POST /v1/topics/{topic}/queues/{queue}/pause`, by default both ways: publishes that would reach it
 /// are refused, and nothing is handed out. 200 and the queue.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/queues/{queue}/pause", tag = "queues", operation_id = "pause_queue",
+    summary = "Pause a queue, by default both ways",
+    params(QueuePath),
+    request_body = Option<Ways>,
+    responses((status = 200, description = "The queue", body = WholeQueueView)),
+)]
 pub async fn pause(
     request: HttpRequest,
     who: Who,
@@ -129,6 +181,13 @@ pub async fn pause(
 }
 
 /// `POST /v1/topics/{topic}/queues/{queue}/resume`: undoes it. 200 and the queue.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/queues/{queue}/resume", tag = "queues", operation_id = "resume_queue",
+    summary = "Resume a queue",
+    params(QueuePath),
+    request_body = Option<Ways>,
+    responses((status = 200, description = "The queue", body = WholeQueueView)),
+)]
 pub async fn resume(
     request: HttpRequest,
     who: Who,
@@ -154,21 +213,36 @@ async fn set_paused(
 
 /// `POST /v1/topics/{topic}/queues/{queue}/detach`: 204. The queue belongs to no topic then and keeps
 /// its messages.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/queues/{queue}/detach", tag = "queues", operation_id = "detach_queue",
+    summary = "Detach a queue: it belongs to no topic and keeps its messages",
+    params(QueuePath),
+    responses((status = 204, description = "It is detached")),
+)]
 pub async fn detach(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
     let (topic, queue) = both(&request)?;
     native.broker.move_queue(&who.0, &topic, &queue, &TopicName::unattached()).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Where the queue comes from.
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 struct AttachBody {
-    /// The topic it belongs to; `None`: it was detached.
+    /// The topic it belongs to; left out: it was detached.
+    #[schema(min_length = 1, max_length = 255)]
     from: Option<String>,
 }
 
 /// `POST /v1/topics/{topic}/queues/{queue}/attach` with `{"from": topic}`: the queue comes here with its
 /// messages; without `from`, one that was detached. 200 and the queue.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/queues/{queue}/attach", tag = "queues", operation_id = "attach_queue",
+    summary = "Attach a queue: it comes here with its messages",
+    params(QueuePath),
+    request_body(content = Option<AttachBody>, example = json!({"from": "drafts"})),
+    responses((status = 200, description = "The queue", body = WholeQueueView)),
+)]
 pub async fn attach(
     request: HttpRequest,
     who: Who,

@@ -4,7 +4,7 @@ use super::asking::{ask, unexpected};
 use super::caller::Who;
 use super::headers;
 use super::message_view::DeliveryView;
-use super::names::{queue_name, topic_name};
+use super::names::{QueuePath, TopicPath, queue_name, topic_name};
 use super::publish::accepts;
 use super::{Native, problem::Problem};
 use crate::broker::{Op, Reply};
@@ -13,18 +13,24 @@ use crate::queue::*;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use utoipa::{IntoParams, ToSchema};
 
 /// How to receive, in the query.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct ReceiveQuery {
     /// Most messages.
+    #[param(minimum = 1, default = 1)]
     max: usize,
-    /// How long to wait for the first.
+    /// How long to wait for the first; at most `http.wait_max_s`.
+    #[param(default = 0, maximum = 60000)]
     wait_ms: u64,
     /// How long until it must be acked; the queue's own when absent.
+    #[param(minimum = 1, maximum = 315360000000u64, nullable = false)]
     ack_deadline_ms: Option<u64>,
     /// Gone when handed out: no ack follows.
+    #[param(default = false)]
     take: bool,
 }
 
@@ -34,9 +40,28 @@ impl Default for ReceiveQuery {
     }
 }
 
-/// `POST /v1/topics/{topic}/receive?max=&wait_ms=&ack_deadline_ms=&take=`, or of a queue: 200 and
-/// the messages, none when there are none. Who accepts `application/octet-stream` gets one message as
-/// its bytes with the rest in headers, 204 when there is none.
+/// Messages that were received.
+#[derive(Serialize, ToSchema)]
+struct DeliveredView<'a> {
+    messages: Vec<DeliveryView<'a>>,
+}
+
+/// `POST /v1/topics/{topic}/receive?max=&wait_ms=&ack_deadline_ms=&take=`, from the queue `default`.
+///
+/// 200 and the messages, none when there are none. Who accepts `application/octet-stream` gets one
+/// message as its bytes with the rest in headers, 204 when there is none.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/receive", tag = "messages", operation_id = "receive",
+    summary = "Receive messages",
+    params(TopicPath, ReceiveQuery),
+    responses(
+        (status = 200, description = "The messages, none when there are none", content(
+            (DeliveredView = "application/json"),
+            (Vec<u8> = "application/octet-stream"),
+        )),
+        (status = 204, description = "With `Accept: application/octet-stream`: there is none"),
+    ),
+)]
 pub async fn receive(
     request: HttpRequest,
     who: Who,
@@ -89,10 +114,27 @@ pub async fn receive(
         let answer = delivery.map(headers::delivered);
         return Ok(answer.unwrap_or_else(|| HttpResponse::NoContent().finish()));
     }
-    #[derive(Serialize)]
-    struct Messages<'a> {
-        messages: Vec<DeliveryView<'a>>,
-    }
     let messages = deliveries.iter().map(DeliveryView::from).collect();
-    Ok(HttpResponse::Ok().json(Messages { messages }))
+    Ok(HttpResponse::Ok().json(DeliveredView { messages }))
+}
+
+/// `POST /v1/topics/{topic}/queues/{queue}/receive`, from that queue.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/queues/{queue}/receive", tag = "messages", operation_id = "receive_from",
+    summary = "Receive from one queue",
+    params(QueuePath, ReceiveQuery),
+    responses(
+        (status = 200, description = "The messages, none when there are none", content(
+            (DeliveredView = "application/json"),
+            (Vec<u8> = "application/octet-stream"),
+        )),
+        (status = 204, description = "With `Accept: application/octet-stream`: there is none"),
+    ),
+)]
+pub async fn receive_from(
+    request: HttpRequest,
+    who: Who,
+    native: web::Data<Native>,
+) -> Result<HttpResponse, Problem> {
+    receive(request, who, native).await
 }

@@ -6,7 +6,7 @@ use super::body::Body;
 use super::caller::Who;
 use super::cursor;
 use super::looking::while_there;
-use super::names::both;
+use super::names::{QueuePath, both};
 use super::object::{Object, object_or_default};
 use super::problem::Problem;
 use super::sieves::Asked;
@@ -17,43 +17,69 @@ use crate::queue::*;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
+use utoipa::ToSchema;
 
 type Answer = Result<HttpResponse, Problem>;
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+/// Which dead letters go back to work; nothing means all of them.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct RedriveBody {
+    /// These; not with `max` or `filter`.
     ids: Option<Vec<String>>,
+    /// So many.
     max: Option<u64>,
+    /// Those that are like this.
+    #[schema(value_type = Option<Asked>)]
     filter: Option<Object<Asked>>,
     /// Into which queue of the topic; none: the same.
+    #[schema(min_length = 1, max_length = 255)]
     to: Option<String>,
+    /// In the background, at most so many per second; not with `dry_run`.
+    #[schema(minimum = 1)]
     rate_per_s: Option<u64>,
+    /// Only count them.
+    #[serde(default)]
     dry_run: bool,
     /// With `filter`: where the answer before this one ended.
     after: Option<String>,
 }
 
-#[derive(Debug, Default, Serialize)]
+/// What was done.
+#[derive(Debug, Default, Serialize, ToSchema)]
 struct Redriven {
+    /// How many went.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     redriven: Option<u64>,
+    /// `dry_run`: how many would have gone.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     matching: Option<u64>,
+    /// `filter`: what `after` says to go on.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     next: Option<String>,
+    /// `filter`: how many messages were looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     scanned: Option<usize>,
+    /// Nothing is left to look at.
     complete: bool,
 }
 
-#[derive(Serialize)]
+/// How far a redrive with a rate has come.
+#[derive(Serialize, ToSchema)]
 struct ProgressView {
+    /// It goes on.
     running: bool,
+    /// How many went.
     done: u64,
     /// Not known of a redrive by filter.
     total: Option<u64>,
+    /// Why it ended before its end.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     problem: Option<Problem>,
 }
 
@@ -71,6 +97,16 @@ impl From<Progress> for ProgressView {
 /// `POST /v1/topics/{topic}/queues/{queue}/redrive` with `ids`, or with `max` and `filter`; nothing means
 /// all of them. 200 and how many went (`redriven`) or would have gone (`dry_run`: `matching`); `complete`
 /// is false when there is more to look at, behind `next`. With `rate_per_s` 202: it goes on by itself.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/queues/{queue}/redrive", tag = "moving", operation_id = "redrive",
+    summary = "Redrive dead letters: back to work",
+    params(QueuePath),
+    request_body(content = Option<RedriveBody>, example = json!({"filter": {"attribute": {"kind": "order"}}, "dry_run": true})),
+    responses(
+        (status = 200, description = "How many", body = Redriven),
+        (status = 202, description = "With `rate_per_s`: it goes on by itself", body = ProgressView),
+    ),
+)]
 pub async fn redrive(
     request: HttpRequest,
     who: Who,
@@ -185,6 +221,12 @@ async fn count_dead(
 }
 
 /// `GET /v1/topics/{topic}/queues/{queue}/redrive`: how far the last one with a rate has come.
+#[utoipa::path(
+    get, path = "/v1/topics/{topic}/queues/{queue}/redrive", tag = "moving", operation_id = "redrive_progress",
+    summary = "How far the redrive with a rate has come",
+    params(QueuePath),
+    responses((status = 200, description = "The last one", body = ProgressView)),
+)]
 pub async fn progress(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
     let (topic, queue) = both(&request)?;
     let progress = native.broker.redrive_progress(&who.0, &topic, &queue).await?;
@@ -193,6 +235,12 @@ pub async fn progress(request: HttpRequest, who: Who, native: web::Data<Native>)
 }
 
 /// `DELETE /v1/topics/{topic}/queues/{queue}/redrive`: 200 and how far it came.
+#[utoipa::path(
+    delete, path = "/v1/topics/{topic}/queues/{queue}/redrive", tag = "moving", operation_id = "redrive_stop",
+    summary = "Stop the redrive with a rate",
+    params(QueuePath),
+    responses((status = 200, description = "How far it came", body = ProgressView)),
+)]
 pub async fn stop(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
     let (topic, queue) = both(&request)?;
     native.broker.stop_redrive(&who.0, &topic, &queue).await?;

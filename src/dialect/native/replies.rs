@@ -24,6 +24,16 @@ pub fn replied(correlation: String, message: NewMessage) -> Result<Replied, Prob
 }
 
 /// `POST /v1/replies/{address}/{correlation}` with a message: 204, or 404 when nobody waits there.
+#[utoipa::path(
+    post, path = "/v1/replies/{address}/{correlation}", tag = "push", operation_id = "reply",
+    summary = "Reply to a request",
+    params(
+        ("address" = String, Path, description = "The request's attribute `reply-to`."),
+        ("correlation" = String, Path, description = "The request's attribute `correlation-id`."),
+    ),
+    request_body(content = PublishBody, example = json!({"body": "pong"})),
+    responses((status = 204, description = "It is on its way")),
+)]
 pub async fn reply(
     who: Who,
     native: web::Data<Native>,

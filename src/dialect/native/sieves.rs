@@ -6,11 +6,24 @@ use crate::queue::sieve::{JsonIs, PATH_MAX};
 use crate::queue::*;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// Most conditions of one kind.
 const CONDITIONS_MAX: usize = policy::POLICY_LIST_MAX;
 /// Longest text that is looked for.
 const TEXT_BYTES_MAX: usize = 1024;
+
+/// A value of `attribute` in a query.
+#[derive(ToSchema)]
+#[schema(pattern = "=", max_length = 1024)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub struct AttributeIs(String);
+
+/// A value of `json` in a query.
+#[derive(ToSchema)]
+#[schema(pattern = "^(/[^/=]*){0,64}=", max_length = 1024)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub struct PointerIs(String);
 
 /// `NAME=VALUE`
 fn pair(text: &str, name: &str) -> Result<(String, String), Problem> {
@@ -48,14 +61,24 @@ pub fn in_query(query: &mut Query, now: Timestamp) -> Result<Sieve, Problem> {
 #[derive(Debug, Default)]
 struct Values(Vec<String>);
 
+/// As it is written.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+enum Either {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl utoipa::PartialSchema for Values {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        Either::schema()
+    }
+}
+
+impl ToSchema for Values {}
+
 impl<'de> Deserialize<'de> for Values {
     fn deserialize<D: serde::Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Either {
-            One(String),
-            Many(Vec<String>),
-        }
         Ok(match Either::deserialize(source)? {
             Either::One(value) => Values(vec![value]),
             Either::Many(values) => Values(values),
@@ -79,14 +102,26 @@ impl<'de> Deserialize<'de> for Pairs {
 }
 
 /// What is looked for, as a client says it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Asked {
+    /// Attributes with the value, or the values, one of which each has.
+    #[serde(default)]
     attribute: BTreeMap<String, Values>,
+    /// JSON pointers into the body with what is there.
+    #[serde(default)]
+    #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     json: Pairs,
+    /// Somewhere in the body.
+    #[schema(min_length = 1, max_length = 1024)]
     text: Option<String>,
+    /// Why it died.
     reason: Option<DeadReason>,
+    /// Published at least so long ago.
+    #[schema(maximum = 315360000000u64)]
     older_than_ms: Option<u64>,
+    /// Published at most so long ago.
+    #[schema(maximum = 315360000000u64)]
     newer_than_ms: Option<u64>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::Native;
 use super::caller::Who;
-use super::names::topic_name;
+use super::names::{TopicPath, topic_name};
 use super::problem::Problem;
 use super::view::{CountsView, TotalsView, WaitsView, shown};
 use crate::broker::observer::Totals;
@@ -11,11 +11,12 @@ use crate::queue::*;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 type Answer = Result<HttpResponse, Problem>;
 
 /// Per second, over the last ten.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub struct RatesView {
     published_per_s: f64,
     delivered_per_s: f64,
@@ -41,19 +42,22 @@ impl From<&Rates> for RatesView {
     }
 }
 
-#[derive(Serialize)]
+/// What confirmations stand for when a topic does not say.
+#[derive(Serialize, ToSchema)]
 struct Durability {
     broker: Level,
     pubsub: Level,
 }
 
-#[derive(Serialize)]
+/// Memory for messages.
+#[derive(Serialize, ToSchema)]
 struct Memory {
     bytes: u64,
     limit_bytes: u64,
 }
 
-#[derive(Serialize)]
+/// The store.
+#[derive(Serialize, ToSchema)]
 struct Store {
     disk_bytes: u64,
     free_bytes: u64,
@@ -65,7 +69,7 @@ struct Store {
 }
 
 /// The broker as a whole.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct BrokerView {
     version: &'static str,
     uptime_ms: u64,
@@ -78,6 +82,8 @@ pub struct BrokerView {
     waiting: u64,
     messages: CountsView,
     rates: RatesView,
+    /// Open ones, by door.
+    #[schema(value_type = BTreeMap<String, u64>)]
     connections: BTreeMap<&'static str, u64>,
     memory: Memory,
     store: Store,
@@ -113,6 +119,11 @@ impl BrokerView {
 }
 
 /// `GET /v1/stats`: the broker as a whole; of topics, those that the caller may read.
+#[utoipa::path(
+    get, path = "/v1/stats", tag = "broker", operation_id = "stats",
+    summary = "Figures of the broker",
+    responses((status = 200, description = "The figures", body = BrokerView)),
+)]
 pub async fn broker(who: Who, native: web::Data<Native>) -> Answer {
     let (topics, _) = native.broker.list_topics(&who.0, None, usize::MAX).await?;
     let mut totals = Totals { topics: topics.len(), ..Totals::default() };
@@ -129,7 +140,8 @@ pub async fn broker(who: Who, native: web::Data<Native>) -> Answer {
     Ok(HttpResponse::Ok().json(BrokerView::of(&totals, native.broker.state())))
 }
 
-#[derive(Serialize)]
+/// Figures of a queue.
+#[derive(Serialize, ToSchema)]
 struct QueueStats {
     name: String,
     #[serde(flatten)]
@@ -140,8 +152,8 @@ struct QueueStats {
     waits: WaitsView,
 }
 
-/// One topic.
-#[derive(Serialize)]
+/// Figures of a topic.
+#[derive(Serialize, ToSchema)]
 pub struct TopicStats {
     name: String,
     kind: Kind,
@@ -192,6 +204,12 @@ impl From<TopicFigures> for TopicStats {
 }
 
 /// `GET /v1/topics/{topic}/stats`
+#[utoipa::path(
+    get, path = "/v1/topics/{topic}/stats", tag = "topics", operation_id = "topic_stats",
+    summary = "Figures of a topic",
+    params(TopicPath),
+    responses((status = 200, description = "The figures", body = TopicStats)),
+)]
 pub async fn topic(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
     let figures = native.broker.topic(&who.0, &topic_name(&request)?).await?.describe().await?;
     Ok(HttpResponse::Ok().json(TopicStats::from(figures)))

@@ -10,17 +10,29 @@ use crate::broker::BrokerError;
 use crate::queue::Refusal;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
-#[derive(Deserialize)]
+/// A user to make or change.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct UserBody {
+    #[schema(min_length = 1, format = Password)]
     password: String,
+    /// Left out: as it is; of a new one `user`.
     role: Option<String>,
+    /// Topics on which it may do everything; left out: as it is.
     #[serde(default)]
     topics: Option<Vec<String>>,
 }
 
 /// `PUT /v1/users/{user}` with `{"password", "role", "topics"}`: makes or changes a user. 204.
+#[utoipa::path(
+    put, path = "/v1/users/{user}", tag = "accounts", operation_id = "put_user",
+    summary = "Make or change a user; for administrators",
+    params(("user" = String, Path, description = "Its name.")),
+    request_body = UserBody,
+    responses((status = 204, description = "It is there")),
+)]
 pub async fn put(
     request: HttpRequest,
     who: Who,

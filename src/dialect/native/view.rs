@@ -5,14 +5,20 @@ use crate::broker::{BrokerError, QueueFigures, TopicFigures};
 use crate::queue::stats::{Histogram, Waits};
 use crate::queue::*;
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 /// What became of a published message.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct PlacedView {
+    /// The publisher's own id, or the one that the broker made.
     #[serde(serialize_with = "as_text")]
+    #[schema(value_type = String)]
     id: PlacedId,
+    /// Its number in the topic, ascending.
     seq: u64,
+    /// True when it was known already, and nothing was stored.
     duplicate: bool,
+    /// What this confirmation stands for.
     durability: Level,
 }
 
@@ -51,12 +57,17 @@ pub fn shown(name: &[u8]) -> String {
 }
 
 /// How many messages are where.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub struct CountsView {
+    /// Can be handed out.
     pub ready: u64,
+    /// Not visible yet.
     pub delayed: u64,
+    /// Handed out, neither acked nor past their deadline.
     pub in_flight: u64,
+    /// Dead letters.
     pub dead: u64,
+    /// The bytes of all their bodies.
     pub bytes: u64,
 }
 
@@ -84,7 +95,7 @@ impl CountsView {
 }
 
 /// What happened since the queue was made or the broker started.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct TotalsView {
     published: u64,
     delivered: u64,
@@ -118,7 +129,7 @@ impl From<&Totals> for TotalsView {
 }
 
 /// Durations: how many were measured, and what half and 99 of 100 of them do not exceed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct WaitView {
     count: u64,
     p50_ms: u64,
@@ -138,7 +149,7 @@ impl From<&Histogram> for WaitView {
 }
 
 /// How long messages wait, and how long their consumers take.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct WaitsView {
     in_queue: WaitView,
     to_ack: WaitView,
@@ -151,15 +162,19 @@ impl From<&Waits> for WaitsView {
 }
 
 /// A queue in a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct QueueView<'a> {
+    /// Its name; bytes that are not UTF-8 are shown replaced.
     name: String,
     #[serde(flatten)]
     counts: CountsView,
+    /// Who consumes it over a socket, or waits for its next message.
     consumers: u64,
     /// Since the broker started.
     totals: TotalsView,
+    /// Its settings; the backlog of a pubsub topic has none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<QueuePolicy>, nullable = false)]
     policy: Option<&'a QueuePolicy>,
 }
 
@@ -180,7 +195,7 @@ impl<'a> QueueView<'a> {
 }
 
 /// All about one queue.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct WholeQueueView<'a> {
     topic: String,
     #[serde(flatten)]
@@ -188,7 +203,9 @@ pub struct WholeQueueView<'a> {
     created_at_ms: i64,
     /// Receivers that wait.
     waiting: u64,
+    /// When the oldest that is ready was published.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     oldest_ready_at_ms: Option<i64>,
     waits: WaitsView,
 }
@@ -218,18 +235,23 @@ impl<'a> WholeQueueView<'a> {
 }
 
 /// A topic with its counts.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct TopicView<'a> {
     name: String,
     kind: Kind,
     durability: Level,
     created_at_ms: i64,
+    #[schema(value_type = TopicPolicy)]
     policy: &'a TopicPolicy,
     queues: Vec<QueueView<'a>>,
     subscribers: usize,
+    /// pubsub: which life of the topic its numbers belong to.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     epoch: Option<u32>,
+    /// pubsub: the number of the newest message.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     last_seq: Option<u64>,
 }
 
@@ -252,21 +274,21 @@ impl<'a> From<&'a TopicFigures> for TopicView<'a> {
 }
 
 /// Results, in the order of what was asked.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Results<T> {
     /// One for each item.
     pub results: Vec<T>,
 }
 
 /// It went well, and there is nothing more to say.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Done {
     /// True.
     pub ok: bool,
 }
 
 /// One entry in a list of results.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum ResultView<T> {
     /// It went well.

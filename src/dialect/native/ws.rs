@@ -8,7 +8,7 @@
 use super::caller::Who;
 use super::following::{self, Slow};
 use super::message_view::BodyView;
-use super::names::topic_name;
+use super::names::{TopicPath, topic_name};
 use super::problem::Problem;
 use super::socket::{present, told_to_end};
 use super::{Native, frame};
@@ -33,6 +33,7 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::codec::{Decoder, Encoder};
+use utoipa::IntoParams;
 
 /// Answers to the client that may wait behind each other; a client that sends pings faster than it
 /// reads loses some.
@@ -40,14 +41,18 @@ const CONTROL_FRAMES: usize = 16;
 /// Bytes of a frame's head, at most.
 const HEAD_BYTES_MAX: usize = 14;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct SubscribeQuery {
     /// With `seq`: where the client was.
+    #[param(nullable = false)]
     epoch: Option<u32>,
     /// The last message it saw.
+    #[param(nullable = false)]
     seq: Option<u64>,
     /// What happens when it cannot follow: `drop` (the default) or `close`.
+    #[param(inline, nullable = false)]
     slow: Option<Slow>,
     /// It only watches: nothing counts as handed out by it.
     #[serde(default)]
@@ -56,6 +61,14 @@ struct SubscribeQuery {
 
 /// `GET /v1/topics/{topic}/ws?epoch=&seq=&slow=&look=`: the first frame says where the subscription
 /// starts (`subscribed`), then each message is one text frame, and each gap is told (`gap`).
+#[utoipa::path(
+    get, path = "/v1/topics/{topic}/ws", tag = "push", operation_id = "topic_socket",
+    summary = "A WebSocket with the pushes of one pubsub topic",
+    params(TopicPath, SubscribeQuery),
+    responses(
+        (status = 101, description = "The socket is open"),
+    ),
+)]
 pub async fn subscribe(
     request: HttpRequest,
     who: Who,

@@ -14,6 +14,11 @@ use crate::queue::{Timestamp, stats::Histogram};
 use actix_web::{HttpResponse, web};
 
 /// `GET /metrics`
+#[utoipa::path(
+    get, path = "/metrics", tag = "broker", operation_id = "metrics",
+    summary = "Figures in the text format of Prometheus",
+    responses((status = 200, description = "The figures", body = String, content_type = "text/plain")),
+)]
 pub async fn metrics(who: Who, native: web::Data<Native>) -> Result<HttpResponse, Problem> {
     let (figures, _) = native.broker.list_topics(&who.0, None, usize::MAX).await?;
     let named_max = native.http.metrics_topics_max;

@@ -147,7 +147,7 @@ fn message_frame<'a>(
     let body = message.body();
     let head = MessageFrame { id, ..head };
     match BodyView::unless_masked(masked, body) {
-        BodyView::Base64(_) if binary => frame::binary(out, &head, body),
+        BodyView::Bytes { .. } if binary => frame::binary(out, &head, body),
         view => frame::text(out, &MessageFrame { body: Some(view), ..head }),
     }
 }
@@ -217,7 +217,7 @@ pub fn reply(out: &mut BytesMut, req: &Req, reply: &Replied, binary: bool) {
     let attributes = raw(reply.attributes.as_deref());
     let head = ReplyFrame { r#type: "reply", req: req.as_deref(), attributes, body: None };
     match BodyView::of(&reply.body) {
-        BodyView::Base64(_) if binary => frame::binary(out, &head, &reply.body),
+        BodyView::Bytes { .. } if binary => frame::binary(out, &head, &reply.body),
         view => frame::text(out, &ReplyFrame { body: Some(view), ..head }),
     }
 }

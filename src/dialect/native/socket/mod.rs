@@ -18,7 +18,7 @@ mod figures;
 mod flights;
 mod incoming;
 mod outgoing;
-mod request;
+pub mod request;
 mod round;
 mod session;
 mod work;
@@ -80,7 +80,18 @@ pub fn told_to_end(request: &HttpRequest, closing: Closing) -> oneshot::Receiver
     told
 }
 
-/// Opens the socket.
+/// `GET /v1/ws`: opens the socket.
+///
+/// Then JSON objects go both ways, one per frame: `{"op": "subscribe", "topic": "news", "req": 1}` and the
+/// like. The operations are `publish`, `subscribe`, `consume`, `ack`, `nack`, `extend`, `unsubscribe`,
+/// `request`, `reply`, `ping`. The module `/ui/octoq.js` speaks it.
+#[utoipa::path(
+    get, path = "/v1/ws", tag = "push", operation_id = "socket",
+    summary = "One WebSocket for many topics",
+    responses(
+        (status = 101, description = "The socket is open"),
+    ),
+)]
 pub async fn open(
     request: HttpRequest,
     who: Who,

@@ -1,0 +1,8 @@
+//! `cargo +nightly fuzz run native_query`; what is checked stands in `checks/native_query.rs`.
+#![no_main]
+
+#[path = "../checks/mod.rs"]
+#[allow(dead_code, reason = "each target runs one of the checks")]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| checks::native_query::check(input));
