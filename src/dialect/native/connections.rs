@@ -9,20 +9,60 @@ use crate::broker::connections::ConnectionsQuery;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 type Answer = Result<HttpResponse, Problem>;
 
 /// Connections of a page when nobody says, and at most.
 const LIMITS: (usize, usize) = (100, 1000);
 
-#[derive(Serialize)]
+/// A session of any door.
+#[derive(ToSchema)]
+#[schema(as = ConnectionView)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct Row {
+    id: String,
+    door: String,
+    /// Where the client comes from.
+    peer: Option<String>,
+    /// Who it is; null: nobody, or not yet.
+    user: Option<String>,
+    since_ms: i64,
+    subscriptions: u64,
+    in_flight: u64,
+    /// Bytes that wait to be written to it.
+    buffer_bytes: u64,
+    buffer_max_bytes: u64,
+    received_per_s: f64,
+    sent_per_s: f64,
+    /// It cannot follow.
+    slow: bool,
+}
+
+/// A page of connections.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConnectionsView)]
 struct Listed {
+    #[schema(value_type = Vec<Row>)]
     connections: Vec<Value>,
+    /// Where to go on.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     next: Option<String>,
 }
 
 /// `GET /v1/connections?door=&user=&limit=&after=`: sessions of all doors, the oldest first.
+#[utoipa::path(
+    get, path = "/v1/connections", tag = "broker", operation_id = "list_connections",
+    summary = "Who is connected",
+    params(
+        ("door" = Option<String>, Query, nullable = false, description = "Only of this door."),
+        ("user" = Option<String>, Query, nullable = false, description = "Only of this user."),
+        ("limit" = Option<usize>, Query, nullable = false, description = "Most connections, taken as 1 to 1000; 100 when left out."),
+        ("after" = Option<u64>, Query, nullable = false, description = "`next` of the page before."),
+    ),
+    responses((status = 200, description = "A page", body = Listed)),
+)]
 pub async fn list(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
     let mut query = Query::of(&request)?;
     let limit = query.value("limit")?.unwrap_or(LIMITS.0).clamp(1, LIMITS.1);
@@ -46,6 +86,12 @@ pub async fn list(request: HttpRequest, who: Who, native: web::Data<Native>) -> 
 }
 
 /// `DELETE /v1/connections/{id}`: 204; the session ends as its protocol ends one.
+#[utoipa::path(
+    delete, path = "/v1/connections/{id}", tag = "broker", operation_id = "close_connection",
+    summary = "Close a connection",
+    params(("id" = String, Path, description = "As the list tells it.")),
+    responses((status = 204, description = "It ends")),
+)]
 pub async fn close(path: web::Path<String>, who: Who, native: web::Data<Native>) -> Answer {
     let id = path.into_inner();
     let number = id.parse().map_err(|_| not_found(&id));

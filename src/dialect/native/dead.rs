@@ -7,11 +7,12 @@ use super::looking::{PAGE, PAGE_MAX, while_there};
 use super::message_view::MessageView;
 use super::problem::Problem;
 use super::query::Query;
-use super::sieves;
+use super::sieves::{self, AttributeIs, PointerIs};
 use crate::broker::{DeadSearch, clock};
 use crate::queue::*;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 fn named<T, E: std::fmt::Display>(
     query: &mut Query,
@@ -22,8 +23,50 @@ fn named<T, E: std::fmt::Display>(
     parsed.map_err(|error| Problem::invalid(format!("query: {name}: {error}")))
 }
 
+/// A dead letter, and where it is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeadLetterView)]
+struct Letter<'a> {
+    topic: String,
+    queue: String,
+    #[serde(flatten)]
+    message: MessageView<'a>,
+}
+
+/// A page of dead letters.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeadLettersView)]
+struct Listed<'a> {
+    messages: Vec<Letter<'a>>,
+    /// Where to go on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next: Option<String>,
+    /// How many messages, and queues without any, were looked at.
+    scanned: usize,
+    /// There is no more to look at.
+    complete: bool,
+}
+
 /// `GET /v1/dead?topic=&queue=&limit=&after=` and what they must be like, as for the list of one
 /// queue. `complete` is false when there is more to look at, behind `next`.
+#[utoipa::path(
+    get, path = "/v1/dead", tag = "looking", operation_id = "list_dead",
+    summary = "List the dead letters of all topics",
+    params(
+        ("topic" = Option<String>, Query, nullable = false, min_length = 1, max_length = 255, description = "Only of this topic."),
+        ("queue" = Option<String>, Query, nullable = false, min_length = 1, max_length = 255, description = "Only of queues of this name."),
+        ("limit" = Option<usize>, Query, nullable = false, description = "Most messages, taken as 1 to 1000; 100 when left out."),
+        ("after" = Option<String>, Query, nullable = false, description = "`next` of the page before."),
+        ("attribute" = inline(Option<Vec<AttributeIs>>), Query, nullable = false, description = "`NAME=VALUE`; several values of one name: any of them."),
+        ("json" = inline(Option<Vec<PointerIs>>), Query, nullable = false, description = "`/pointer=VALUE`, in a body that is JSON."),
+        ("text" = Option<String>, Query, nullable = false, min_length = 1, max_length = 1024, description = "Somewhere in the body."),
+        ("reason" = Option<DeadReason>, Query, nullable = false, description = "Why it died."),
+        ("older_than_ms" = Option<u64>, Query, nullable = false, maximum = 315360000000u64, description = "Published at least so long ago."),
+        ("newer_than_ms" = Option<u64>, Query, nullable = false, maximum = 315360000000u64, description = "Published at most so long ago."),
+    ),
+    responses((status = 200, description = "A page", body = Listed)),
+)]
 pub async fn list(
     request: HttpRequest,
     who: Who,
@@ -39,21 +82,6 @@ pub async fn list(
     let search = DeadSearch { topic, queue, from, sieve, limit };
     let looking = async { Ok(native.broker.search_dead(&who.0, search).await?) };
     let found = while_there(&request, looking).await?;
-    #[derive(Serialize)]
-    struct Letter<'a> {
-        topic: String,
-        queue: String,
-        #[serde(flatten)]
-        message: MessageView<'a>,
-    }
-    #[derive(Serialize)]
-    struct Listed<'a> {
-        messages: Vec<Letter<'a>>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        next: Option<String>,
-        scanned: usize,
-        complete: bool,
-    }
     let messages = found.letters.iter().map(|(topic, queue, view)| Letter {
         topic: String::from_utf8_lossy(topic.as_bytes()).into_owned(),
         queue: String::from_utf8_lossy(queue.as_bytes()).into_owned(),

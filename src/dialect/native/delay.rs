@@ -4,6 +4,7 @@ use super::Native;
 use super::asking::{queue_of, unexpected};
 use super::body::Body;
 use super::caller::Who;
+use super::names::QueuePath;
 use super::object::object;
 use super::problem::Problem;
 use super::view::{Done, ResultView, Results};
@@ -12,16 +13,27 @@ use crate::queue::{MessageId, policy};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use std::time::Duration;
+use utoipa::ToSchema;
 
-#[derive(Debug, Deserialize)]
+/// Which messages are to wait, and how long.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct DelayBody {
     ids: Vec<String>,
+    /// 0: they are ready now.
+    #[schema(maximum = 315360000000u64)]
     delay_ms: u64,
 }
 
 /// `POST /v1/topics/{topic}/queues/{queue}/delay` with `{"ids": [..], "delay_ms"}`: messages that are
 /// ready or delayed are ready after that time; 0: now. 200 and one result each.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/queues/{queue}/delay", tag = "moving", operation_id = "delay",
+    summary = "Make waiting messages ready at another time",
+    params(QueuePath),
+    request_body(content = DelayBody, example = json!({"ids": ["order-1"], "delay_ms": 60000})),
+    responses((status = 200, description = "A result for each", body = Results<ResultView<Done>>)),
+)]
 pub async fn delay(
     request: HttpRequest,
     who: Who,

@@ -10,18 +10,31 @@ use crate::broker::observer::{History, Span};
 use crate::queue::TopicName;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use utoipa::ToSchema;
+
+/// How far back.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+enum SpanName {
+    #[serde(rename = "10m")]
+    TenMinutes,
+    #[serde(rename = "24h")]
+    Day,
+}
 
 /// One figure, oldest first.
 type Series = Vec<Option<f64>>;
 
-#[derive(Serialize)]
+/// What happened of late.
+#[derive(Serialize, ToSchema)]
 struct HistoryView {
     step_ms: u64,
     end_ms: i64,
     series: SeriesView,
 }
 
-#[derive(Serialize)]
+/// Oldest first; null: the broker did not look.
+#[derive(Serialize, ToSchema)]
 struct SeriesView {
     ready: Series,
     in_flight: Series,
@@ -60,6 +73,15 @@ impl From<History> for HistoryView {
 
 /// `GET /v1/history?span=10m|24h&topic=`: of the broker or of one topic. Counts are those at the end of
 /// each step, the others per second in it; null: the broker did not look.
+#[utoipa::path(
+    get, path = "/v1/history", tag = "broker", operation_id = "history",
+    summary = "What happened, step by step",
+    params(
+        ("span" = inline(Option<SpanName>), Query, nullable = false, description = "`10m` when left out."),
+        ("topic" = Option<String>, Query, nullable = false, min_length = 1, max_length = 255, description = "Of this topic; of the broker when left out."),
+    ),
+    responses((status = 200, description = "Counts at the end of each step, and rates in it", body = HistoryView)),
+)]
 pub async fn history(
     request: HttpRequest,
     who: Who,

@@ -9,6 +9,7 @@ use crate::config::origin::Setting;
 use actix_web::{HttpRequest, HttpResponse, web};
 use log::Level;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 type Answer = Result<HttpResponse, Problem>;
 
@@ -17,14 +18,39 @@ const LINES_MAX: usize = 1000;
 /// Lines of one answer when nothing is said.
 const LINES: usize = 100;
 
+/// Every setting.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConfigView)]
+struct Keys<'a> {
+    #[schema(value_type = Vec<SettingView>)]
+    keys: &'a [Setting],
+}
+
+/// One setting.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct SettingView {
+    /// `section.key`
+    key: String,
+    /// `***` for a secret.
+    value: serde_json::Value,
+    default: serde_json::Value,
+    /// `default`, `file`, `environment` or `flag`.
+    origin: String,
+    /// The file, the variable or the flag.
+    #[schema(nullable = false)]
+    from: Option<String>,
+}
+
 /// `GET /v1/config`: every setting in force and where it comes from; secrets are masked.
+#[utoipa::path(
+    get, path = "/v1/config", tag = "broker", operation_id = "config",
+    summary = "Every setting, and where it comes from",
+    responses((status = 200, description = "The settings in force", body = Keys)),
+)]
 pub async fn config(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
     Query::of(&request)?.done()?;
     who.0.need_inside()?;
-    #[derive(Serialize)]
-    struct Keys<'a> {
-        keys: &'a [Setting],
-    }
     Ok(HttpResponse::Ok().json(Keys { keys: &native.settings }))
 }
 
@@ -49,7 +75,8 @@ fn name_of(level: Level) -> &'static str {
     }
 }
 
-#[derive(Serialize)]
+/// A line of the log.
+#[derive(Serialize, ToSchema)]
 struct LineView<'a> {
     seq: u64,
     at_ms: i64,
@@ -70,8 +97,43 @@ impl<'a> From<&'a LogLine> for LineView<'a> {
     }
 }
 
+/// A stretch of the log.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LogView)]
+struct Lines<'a> {
+    lines: Vec<LineView<'a>>,
+    /// What `after` is to be for what comes next.
+    next: u64,
+    /// The oldest line that is kept.
+    oldest: u64,
+    /// Lines that were lost since the start.
+    dropped: u64,
+}
+
+/// The least level of a line.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code, reason = "only its schema is used")]
+enum LevelName {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
 /// `GET /v1/log?level=&after=&limit=`: the newest lines that are kept, or with `after` the oldest
 /// behind that number.
+#[utoipa::path(
+    get, path = "/v1/log", tag = "broker", operation_id = "log",
+    summary = "The last lines of the log",
+    params(
+        ("level" = inline(Option<LevelName>), Query, nullable = false, description = "Lines of this level and above; all when left out."),
+        ("after" = Option<u64>, Query, nullable = false, description = "The oldest lines behind this number; the newest when left out."),
+        ("limit" = Option<usize>, Query, nullable = false, description = "Most lines, taken as 1 to 1000; 100 when left out."),
+    ),
+    responses((status = 200, description = "The lines, oldest first", body = Lines)),
+)]
 pub async fn log(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
     let mut query = Query::of(&request)?;
     let level = match query.text("level")? {
@@ -84,13 +146,6 @@ pub async fn log(request: HttpRequest, who: Who, native: web::Data<Native>) -> A
     let limit = query.value("limit")?.unwrap_or(LINES).clamp(1, LINES_MAX);
     query.done()?;
     let page = native.broker.read_log(&who.0, ReadLog { level, after, limit }).await?;
-    #[derive(Serialize)]
-    struct Lines<'a> {
-        lines: Vec<LineView<'a>>,
-        next: u64,
-        oldest: u64,
-        dropped: u64,
-    }
     Ok(HttpResponse::Ok().json(Lines {
         lines: page.lines.iter().map(LineView::from).collect(),
         next: page.next,

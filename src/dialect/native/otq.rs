@@ -33,6 +33,13 @@ const CONTROL_FRAMES: usize = 16;
 const MESSAGE_BYTES: usize = 16 << 10;
 
 /// Opens the socket; the caller is logged in already.
+#[utoipa::path(
+    get, path = "/v1/otq", tag = "push", operation_id = "otq",
+    summary = "otq over WebSocket",
+    responses(
+        (status = 101, description = "The socket is open"),
+    ),
+)]
 pub async fn open(
     request: HttpRequest,
     who: Who,

@@ -12,14 +12,18 @@ use utoipa::ToSchema;
 
 /// Every code with its status, also those that are only said on a socket. A test compares them with the
 /// places where they are said.
-pub const CODES: [(u16, &str); 44] = [
+pub const CODES: [(u16, &str); 49] = [
     (400, "invalid_cursor"),
     (400, "invalid_request"),
     (400, "out_of_bounds"),
     (400, "unknown_op"),
+    (401, "session_ended"),
     (401, "unauthenticated"),
+    (403, "closed"),
+    (403, "csrf"),
     (403, "foreign_origin"),
     (403, "not_allowed"),
+    (404, "connection_not_found"),
     (404, "message_not_found"),
     (404, "not_found"),
     (404, "queue_not_found"),
@@ -48,6 +52,7 @@ pub const CODES: [(u16, &str); 44] = [
     (429, "too_many_tokens"),
     (429, "too_many_topics"),
     (429, "too_slow"),
+    (500, "internal"),
     (500, "store_failed"),
     (500, "topic_failed"),
     (503, "busy"),

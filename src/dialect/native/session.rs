@@ -11,6 +11,7 @@ use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, dev::Payload, web};
 use serde::{Deserialize, Serialize};
 use std::future::{Ready, ready};
+use utoipa::ToSchema;
 
 type Answer = Result<HttpResponse, Problem>;
 
@@ -34,16 +35,19 @@ impl FromRequest for Anybody {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct LoginBody {
+    /// Its name.
     user: String,
+    /// As it was set.
     password: String,
+    /// Only look, whatever the user may.
     #[serde(default)]
     read_only: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct BegunView<'a> {
     user: Option<&'a str>,
     role: String,
@@ -54,6 +58,12 @@ struct BegunView<'a> {
 
 /// `POST /v1/session` with `{"user", "password", "read_only"}`: 200, the cookie, and the word that
 /// requests which change something must say in `octoq-csrf`.
+#[utoipa::path(
+    post, path = "/v1/session", tag = "accounts", operation_id = "log_in",
+    summary = "Log in with a cookie",
+    request_body(content = LoginBody, example = json!({"user": "admin", "password": "password"})),
+    responses((status = 200, description = "Logged in; the cookie is set", body = BegunView)),
+)]
 pub async fn begin(
     request: HttpRequest,
     _anybody: Anybody,
@@ -94,13 +104,15 @@ fn is_https(request: &HttpRequest, native: &Native) -> bool {
     native.ui.cookie_secure || (https && native.ui.trusted_proxies.iter().any(trusted))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct May {
+    /// Everything with topics and connections.
     operate: bool,
+    /// Users, tokens, definitions and backups as well.
     administer: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SessionView<'a> {
     user: Option<&'a str>,
     role: String,
@@ -111,6 +123,11 @@ struct SessionView<'a> {
 }
 
 /// `GET /v1/session`: who asks, however it came, and what it may do.
+#[utoipa::path(
+    get, path = "/v1/session", tag = "accounts", operation_id = "session",
+    summary = "Who asks, and what it may do",
+    responses((status = 200, description = "The caller", body = SessionView)),
+)]
 pub async fn show(request: HttpRequest, Who(caller): Who) -> Answer {
     let id = Cookie::of(&request).and_then(|cookie| cookie.id).filter(|_| caller.has_session());
     let view = SessionView {
@@ -125,6 +142,11 @@ pub async fn show(request: HttpRequest, Who(caller): Who) -> Answer {
 }
 
 /// `DELETE /v1/session`: 204, also when there is none any more.
+#[utoipa::path(
+    delete, path = "/v1/session", tag = "accounts", operation_id = "log_out",
+    summary = "Log out",
+    responses((status = 204, description = "There is no session any more")),
+)]
 pub async fn end(request: HttpRequest, _anybody: Anybody, native: web::Data<Native>) -> Answer {
     if let Some(cookie) = Cookie::of(&request)
         && let Some(id) = &cookie.id

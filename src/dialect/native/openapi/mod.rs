@@ -9,9 +9,9 @@ mod tests;
 
 use super::problem::CODES;
 use super::{
-    Native, acks, backup, definitions, events, health, importing, looking, metrics, moving,
-    problem::Problem, publish, queues, receive, redrive, replies, socket, stats, tokens, topics,
-    users, ws,
+    Native, acks, backup, connections, dead, definitions, delay, events, health, history,
+    importing, inside, looking, metrics, moving, otq, problem::Problem, publish, queues, receive,
+    redrive, replies, session, socket, stats, tokens, topics, users, watch, ws,
 };
 use crate::config::HttpConfig;
 use actix_web::{HttpResponse, web};
@@ -90,6 +90,18 @@ use utoipa::OpenApi;
         tokens::make,
         tokens::remove,
         stats::broker,
+        history::history,
+        connections::list,
+        connections::close,
+        watch::open,
+        inside::config,
+        inside::log,
+        session::begin,
+        session::show,
+        session::end,
+        dead::list,
+        delay::delay,
+        otq::open,
         definitions::export,
         importing::import,
         backup::backup,
@@ -126,7 +138,7 @@ const OPEN: [&str; 3] = ["/livez", "/readyz", "/openapi.json"];
 /// The whole document.
 fn document(http: &HttpConfig) -> Value {
     let mut document = serde_json::to_value(Paths::openapi()).unwrap_or_default();
-    document["security"] = json!([{}, {"basic": []}, {"bearer": []}]);
+    document["security"] = json!([{}, {"basic": []}, {"bearer": []}, {"cookie": []}]);
     let components = &mut document["components"];
     components["securitySchemes"] = json!({
         "basic": {"type": "http", "scheme": "basic", "description": "A user and its password."},
@@ -134,6 +146,12 @@ fn document(http: &HttpConfig) -> Value {
             "type": "http",
             "scheme": "bearer",
             "description": "A token, made with `POST /v1/tokens`.",
+        },
+        "cookie": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": "octoq_session",
+            "description": "Set by `POST /v1/session`; what changes something says `octoq-csrf` as well.",
         },
     });
     components["responses"] = json!({"problem": {

@@ -22,6 +22,7 @@ fn routes() -> BTreeMap<String, BTreeSet<String>> {
             let (path, rest) = rest.split_once('"').unwrap();
             let methods = fixed.unwrap_or_else(|| rest.split('"').nth(1).unwrap());
             let methods = methods.split(',').map(str::to_owned).collect();
+            let path = path.strip_prefix("/v1").unwrap_or(path);
             let known = found.insert(format!("{prefix}{path}"), methods);
             assert!(known.is_none(), "{path} twice");
         }

@@ -27,6 +27,13 @@ use actix_web_actors::ws;
 use session::Session;
 
 /// Opens the socket. It is for those who may look at everything.
+#[utoipa::path(
+    get, path = "/v1/watch", tag = "push", operation_id = "watch",
+    summary = "A screen of the broker, live",
+    responses(
+        (status = 101, description = "The socket is open"),
+    ),
+)]
 pub async fn open(
     request: HttpRequest,
     who: Who,
