@@ -114,8 +114,11 @@ use utoipa::OpenApi;
 )]
 struct Paths;
 
+/// Fields with their types; without one, any JSON will do.
+type OneOf = &'static [(&'static str, Option<&'static str>)];
+
 /// What utoipa has no words for, of bodies that have one of several fields.
-const EXACTLY_ONE: [(&str, &[(&str, Option<&str>)]); 4] = [
+const EXACTLY_ONE: [(&str, OneOf); 4] = [
     ("PublishBody", &[("body", Some("string")), ("json", None), ("base64", Some("string"))]),
     ("AckBody", WHICH),
     ("NackBody", WHICH),
@@ -129,7 +132,7 @@ const NOT_BOTH: [(&str, [(&str, &str); 2]); 5] = [
     ("RedriveBody", [("ids", "array"), ("filter", "object")]),
     ("RedriveBody", [("rate_per_s", "integer"), ("after", "string")]),
 ];
-const WHICH: &[(&str, Option<&str>)] =
+const WHICH: OneOf =
     &[("receipt", Some("string")), ("receipts", Some("array")), ("ids", Some("array"))];
 
 /// Operations that take no credentials.
