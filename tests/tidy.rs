@@ -346,6 +346,66 @@ fn documents_speak_of_files_that_are_there() {
 }
 
 #[test]
+fn what_is_vendored_is_what_was_taken() {
+    use sha2::{Digest as _, Sha256};
+    let folder = root().join("static/vendor");
+    let sums = fs::read_to_string(folder.join("CHECKSUMS")).unwrap();
+    let listed: BTreeSet<(String, String)> = sums
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once("  "))
+        .map(|(sum, name)| (name.to_owned(), sum.to_owned()))
+        .collect();
+    let there: BTreeSet<(String, String)> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "CHECKSUMS")
+        .map(|name| {
+            let digest = Sha256::digest(fs::read(folder.join(&name)).unwrap());
+            (name, digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        })
+        .collect();
+    assert_eq!(there, listed);
+    // Each comes with its licence, under the name that the file begins with.
+    for (name, _) in there.iter().filter(|(name, _)| !name.ends_with(".LICENSE")) {
+        for part in name.split(['.', '-']).filter(|part| !["js", "css"].contains(part)) {
+            assert!(folder.join(format!("{part}.LICENSE")).exists(), "{name}: of {part}");
+        }
+    }
+}
+
+#[test]
+fn pages_insert_text_as_text_and_know_no_other_host() {
+    let mut paths = Vec::new();
+    for extension in ["js", "css", "html"] {
+        files(&root().join("static"), extension, &mut paths);
+    }
+    let own =
+        paths.iter().filter(|path| !path.components().any(|part| part.as_os_str() == "vendor"));
+    let mut wrong = Vec::new();
+    for path in own {
+        let text = fs::read_to_string(path).unwrap();
+        for banned in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            " style=\"",
+            "new Function",
+            "https://",
+            "javascript:",
+        ] {
+            if text.contains(banned) {
+                wrong.push(format!("{}: {banned}", path.display()));
+            }
+        }
+    }
+    assert!(paths.len() > 20);
+    report(wrong);
+}
+
+#[test]
 fn code_is_told_from_comments_and_texts() {
     let code = blank("a // Mutex\nlet b = \"x \\\" Mutex\"; /* Mutex */ c('\"', '\\'', d::<'e>);");
     assert!(

@@ -3,7 +3,7 @@
 use fantoccini::{Client, ClientBuilder, Locator};
 use futures_util::FutureExt as _;
 use hyper_util::client::legacy::connect::HttpConnector;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     io::{BufRead as _, BufReader},
     panic::{AssertUnwindSafe, resume_unwind},
@@ -74,7 +74,11 @@ impl Driver {
         ];
         let mut flags: Vec<_> = flags.map(str::to_owned).into();
         flags.push(format!("--user-data-dir={}", profile.display()));
-        let options = json!({"goog:chromeOptions": {"binary": CHROMIUM, "args": flags}});
+        flags.push("--window-size=1440,900".to_owned());
+        let options = json!({
+            "goog:chromeOptions": {"binary": CHROMIUM, "args": flags},
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+        });
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(options.as_object().unwrap().clone());
         builder.connect(&self.url).await.expect("chromium starts")
@@ -116,14 +120,28 @@ pub async fn serve(page: &'static str) -> String {
 /// Runs a test in a browser that is closed at its end, also after a failure: the driver alone would
 /// leave it running.
 pub async fn with_browser(test: impl AsyncFnOnce(&Client)) {
+    with_driver(async |browser, _| test(browser).await).await;
+}
+
+/// The same, and the driver's address is told: it can do more than the protocol has words for.
+pub async fn with_driver(test: impl AsyncFnOnce(&Client, &str)) {
     let (driver, profile) = (Driver::start(), tempfile::tempdir().unwrap());
     let browser = driver.browser(profile.path()).await;
-    let outcome = AssertUnwindSafe(test(&browser)).catch_unwind().await;
+    let outcome = AssertUnwindSafe(test(&browser, &driver.url)).catch_unwind().await;
     let closed = browser.close().await;
     if let Err(panic) = outcome {
         resume_unwind(panic);
     }
     closed.unwrap();
+}
+
+/// What a promise in the page comes to; a refusal comes to its code.
+pub async fn run(browser: &Client, script: &str) -> Value {
+    let script = format!(
+        "const done = arguments[0];\
+         (async () => {{ {script} }})().then(done, error => done({{code: error.code, message: error.message}}));"
+    );
+    browser.execute_async(&script, Vec::new()).await.unwrap()
 }
 
 /// Waits until the page shows these lines and no others.

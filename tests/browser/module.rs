@@ -1,10 +1,10 @@
 //! `/ui/octoq.js` in a page of another site: it publishes, follows, works, asks and replies, and
 //! goes on by itself when the broker is killed and comes back.
 
-use crate::driver::{expect_lines, serve, with_browser};
+use crate::driver::{expect_lines, run, serve, with_browser};
 use crate::process::{Http, Process};
 use fantoccini::Client;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Shows what comes as lines, and leaves `octoq` to the test.
 const PAGE: &str = r#"<!doctype html>
@@ -35,15 +35,6 @@ await Promise.all([news.ready, work.ready]);
 show("ready");
 </script>
 "#;
-
-/// What a promise in the page comes to; a refusal comes to its code.
-async fn run(browser: &Client, script: &str) -> Value {
-    let script = format!(
-        "const done = arguments[0];\
-         (async () => {{ {script} }})().then(done, error => done({{code: error.code, message: error.message}}));"
-    );
-    browser.execute_async(&script, Vec::new()).await.unwrap()
-}
 
 fn publish(broker: &Process, topic: &str, body: &str) {
     let path = format!("/v1/topics/{topic}/messages");
