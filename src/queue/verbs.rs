@@ -106,7 +106,7 @@ pub struct TopicSum {
 
 /// How much of a bound is used, of 1000; 0 is no bound.
 pub fn full_per_mille(used: u64, bound: u64) -> u64 {
-    if bound == 0 { 0 } else { used.min(bound).saturating_mul(1000) / bound }
+    used.min(bound).saturating_mul(1000).checked_div(bound).unwrap_or(0)
 }
 
 /// What happened since the queue was made or the broker started.
