@@ -348,28 +348,30 @@ fn documents_speak_of_files_that_are_there() {
 #[test]
 fn what_is_vendored_is_what_was_taken() {
     use sha2::{Digest as _, Sha256};
-    let folder = root().join("static/vendor");
-    let sums = fs::read_to_string(folder.join("CHECKSUMS")).unwrap();
-    let listed: BTreeSet<(String, String)> = sums
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split_once("  "))
-        .map(|(sum, name)| (name.to_owned(), sum.to_owned()))
-        .collect();
-    let there: BTreeSet<(String, String)> = fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name != "CHECKSUMS")
-        .map(|name| {
-            let digest = Sha256::digest(fs::read(folder.join(&name)).unwrap());
-            (name, digest.iter().map(|byte| format!("{byte:02x}")).collect())
-        })
-        .collect();
-    assert_eq!(there, listed);
-    // Each comes with its licence, under the name that the file begins with.
-    for (name, _) in there.iter().filter(|(name, _)| !name.ends_with(".LICENSE")) {
-        for part in name.split(['.', '-']).filter(|part| !["js", "css"].contains(part)) {
-            assert!(folder.join(format!("{part}.LICENSE")).exists(), "{name}: of {part}");
+    for folder in ["static/vendor", "tests/browser/vendor"] {
+        let folder = root().join(folder);
+        let sums = fs::read_to_string(folder.join("CHECKSUMS")).unwrap();
+        let listed: BTreeSet<(String, String)> = sums
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split_once("  "))
+            .map(|(sum, name)| (name.to_owned(), sum.to_owned()))
+            .collect();
+        let there: BTreeSet<(String, String)> = fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "CHECKSUMS")
+            .map(|name| {
+                let digest = Sha256::digest(fs::read(folder.join(&name)).unwrap());
+                (name, digest.iter().map(|byte| format!("{byte:02x}")).collect())
+            })
+            .collect();
+        assert_eq!(there, listed);
+        // Each comes with its licence, under the name that the file begins with.
+        for (name, _) in there.iter().filter(|(name, _)| !name.ends_with(".LICENSE")) {
+            for part in name.split(['.', '-']).filter(|part| !["js", "css"].contains(part)) {
+                assert!(folder.join(format!("{part}.LICENSE")).exists(), "{name}: of {part}");
+            }
         }
     }
 }

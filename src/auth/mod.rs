@@ -250,6 +250,9 @@ impl Accounts {
         if !self.roles.contains_key(&role) && !BUILT_IN.contains(&role.as_str()) {
             return Err(AccountError::NoSuchRole(role));
         }
+        if role != ADMIN && self.is_last_admin(name) {
+            return Err(AccountError::LastAdmin);
+        }
         let topics = topics.or_else(|| known.map(|user| user.topics.clone())).unwrap_or_default();
         let user = User { password_hash: password_hash.to_owned(), role, topics };
         let stored = json(&user);
@@ -455,6 +458,10 @@ mod tests {
         accounts.put_user("admin", &hash, None, None).unwrap();
         assert!(!accounts.stock_password_in_use());
         assert!(accounts.is_admin("admin"), "the role stays");
+        let demoted = accounts.put_user("admin", &hash, Some(USER), None);
+        assert_eq!(demoted, Err(AccountError::LastAdmin));
+        accounts.put_user("other", &hash, Some(ADMIN), None).unwrap();
+        accounts.put_user("admin", &hash, Some(USER), None).unwrap();
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A real browser at the door of web pages: the WebSocket of one topic, the module for pages, and the
 //! dashboard, used as people use it.
 //!
-//! Needs Chromium, its driver and axe-core, which `tests/run` installs; without them the tests fail.
+//! Needs Chromium and its driver, which `tests/run` installs; without them the tests fail.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 

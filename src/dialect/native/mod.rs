@@ -27,7 +27,7 @@ mod moving;
 mod names;
 mod object;
 mod openapi;
-mod otq;
+mod otq_socket;
 mod problem;
 mod publish;
 pub mod query;
@@ -144,7 +144,7 @@ fn routes(config: &mut web::ServiceConfig, pages: bool) {
                 .route(web::delete().to(topics::delete)),
         )
         .service(resource("/ws", "GET").route(web::get().to(socket::open)))
-        .service(resource("/otq", "GET").route(web::get().to(otq::open)))
+        .service(resource("/otq", "GET").route(web::get().to(otq_socket::open)))
         .service(resource("/topics/{topic}/events", "GET").route(web::get().to(events::subscribe)))
         .service(
             resource("/replies/{address}/{correlation}", "POST")

@@ -10,8 +10,8 @@ mod tests;
 use super::problem::CODES;
 use super::{
     Native, acks, backup, connections, dead, definitions, delay, events, health, history,
-    importing, inside, looking, metrics, moving, otq, problem::Problem, publish, queues, receive,
-    redrive, replies, session, socket, stats, tokens, topics, users, watch, ws,
+    importing, inside, looking, metrics, moving, otq_socket, problem::Problem, publish, queues,
+    receive, redrive, replies, session, socket, stats, tokens, topics, users, watch, ws,
 };
 use crate::config::HttpConfig;
 use actix_web::{HttpResponse, web};
@@ -101,7 +101,7 @@ use utoipa::OpenApi;
         session::end,
         dead::list,
         delay::delay,
-        otq::open,
+        otq_socket::open,
         definitions::export,
         importing::import,
         backup::backup,
