@@ -30,7 +30,7 @@ use std::{
 };
 use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 /// How long a browser waits before it comes back.
 const RETRY_MS: u64 = 1000;
@@ -63,13 +63,29 @@ pub fn position(text: &str) -> Result<Position, Problem> {
 /// `GET /v1/topics/{topic}/events`: opens the stream.
 ///
 /// Events: `subscribed`, `message`, `gap`, `ended`; each id is a position, which a browser says in
+/// Each event of the stream.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct Event {
+    /// `subscribed`, `message`, `gap` or `ended`.
+    event: String,
+    /// Where to go on: `epoch-seq`, for `Last-Event-ID`.
+    #[schema(nullable = false)]
+    id: Option<String>,
+    /// A JSON object.
+    data: String,
+    /// How long a browser waits before it comes back, milliseconds.
+    #[schema(nullable = false)]
+    retry: Option<u64>,
+}
+
 /// `Last-Event-ID` when it comes back.
 #[utoipa::path(
     get, path = "/v1/topics/{topic}/events", tag = "push", operation_id = "events",
     summary = "A pubsub topic as server-sent events",
     params(TopicPath, EventsQuery),
     responses(
-        (status = 200, description = "The stream", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "The stream", body = Event, content_type = "text/event-stream"),
     ),
 )]
 pub async fn subscribe(
