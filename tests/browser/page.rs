@@ -5,10 +5,8 @@ use crate::driver::{run, with_driver};
 use crate::process::Http;
 use fantoccini::{Client, Locator, elements::Element};
 use serde_json::{Value, json};
-use std::{
-    net::SocketAddr,
-    sync::{PoisonError, RwLock},
-};
+use std::net::SocketAddr;
+use tokio::sync::RwLock;
 
 /// A page of the dashboard.
 pub struct Page<'a> {
@@ -20,17 +18,17 @@ pub struct Page<'a> {
 }
 
 /// Read by the tests of pages, written by one that must have the machine for itself.
-static MACHINE: RwLock<()> = RwLock::new(());
+static MACHINE: RwLock<()> = RwLock::const_new(());
 
 /// Runs a test at the dashboard of the broker at this address.
 pub async fn with_page(address: SocketAddr, test: impl AsyncFnOnce(&Page<'_>)) {
-    let _shared = MACHINE.read().unwrap_or_else(PoisonError::into_inner);
+    let _shared = MACHINE.read().await;
     at_page(address, test).await;
 }
 
 /// The same while no other page is open.
 pub async fn with_page_alone(address: SocketAddr, test: impl AsyncFnOnce(&Page<'_>)) {
-    let _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+    let _alone = MACHINE.write().await;
     at_page(address, test).await;
 }
 
