@@ -10,6 +10,7 @@ const CHOICES = { durability: ["memory", "async", "sync"], overflow: ["refuse", 
 /** Set by the broker, not by people. */
 const FIXED = new Set(["changed_at"]);
 /** Given even where they have no value now. */
+const TOPIC_EXTRA = { mask_payloads: false };
 const QUEUE_EXTRA = { dead_letter: null, filter: null, global: false };
 
 const HINTS = {
@@ -139,7 +140,7 @@ export function Settings({ name, data, route }) {
     });
   return html`<div class="stack">
     ${!operates && html`<div class="notice">You may look at these, not change them.</div>`}
-    <${Editor} title="Topic" key=${name} policy=${data.policy ?? {}} path=${topicPath(name)} wrap=${policy => ({ policy })} />
+    <${Editor} title="Topic" key=${name} policy=${data.policy ? { ...TOPIC_EXTRA, ...data.policy } : {}} path=${topicPath(name)} wrap=${policy => ({ policy })} />
     ${data.kind === "broker" && (names.length === 0 ? html`<div class="card"><${Empty} title="No queue" /></div>` : html`
       <div class="toolbar"><${Select} bare label="Queue" value=${chosen} options=${names.map(one => [one, `queue ${one}`])} onChange=${to => changeQuery({ queue: to })} /><span class="grow"></span>${operates && html`<button class="danger" disabled=${busy} onClick=${remove}>Delete this queue …</button>`}</div>
       ${queue?.policy && html`<${Editor} key=${`${name}/${chosen}`} title=${`Queue ${chosen}`} policy=${{ ...QUEUE_EXTRA, ...queue.policy }} path=${queuePath(name, chosen)} wrap=${fields => fields} />`}`)}
