@@ -4,9 +4,18 @@ use super::common::TestBroker;
 use super::process;
 use redis::{RedisResult, Value};
 
+/// A connection whose client waits longer than it does by itself: on a busy machine a first login takes
+/// more than its half second.
+async fn connected(url: String) -> RedisResult<redis::aio::MultiplexedConnection> {
+    let patience = Some(std::time::Duration::from_secs(30));
+    let config = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(patience)
+        .set_response_timeout(patience);
+    redis::Client::open(url)?.get_multiplexed_async_connection_with_config(&config).await
+}
+
 async fn client(broker: &TestBroker, path: &str) -> redis::aio::MultiplexedConnection {
-    let client = redis::Client::open(format!("redis://{}/{path}", broker.door("okq"))).unwrap();
-    client.get_multiplexed_async_connection().await.unwrap()
+    connected(format!("redis://{}/{path}", broker.door("okq"))).await.unwrap()
 }
 
 fn command(words: &str) -> redis::Cmd {
@@ -56,8 +65,7 @@ async fn the_redis_crate_logs_in() {
     for user in ["", "admin", "default"] {
         for protocol in ["", "?protocol=resp3"] {
             let url = format!("redis://{user}:password@{}/0{protocol}", broker.door("okq"));
-            let client = redis::Client::open(url).unwrap();
-            let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+            let mut redis = connected(url).await.unwrap();
             let pong: String = command("PING").query_async(&mut redis).await.unwrap();
             assert_eq!(pong, "PONG");
             let rows: Value = command("QSTATUS").query_async(&mut redis).await.unwrap();
@@ -65,8 +73,7 @@ async fn the_redis_crate_logs_in() {
         }
     }
     let url = format!("redis://:wrong@{}/0", broker.door("okq"));
-    let refused = redis::Client::open(url).unwrap().get_multiplexed_async_connection().await;
-    assert!(refused.is_err());
+    assert!(connected(url).await.is_err());
 }
 
 /// What redis-cli prints for commands on its standard input, or as arguments.
