@@ -32,9 +32,22 @@ impl Topic {
             State::Ready | State::Delayed => (),
         }
         let held = self.hold(at, place).ok_or(Refusal::MessageNotFound)?;
+        self.set_visible(now, at, held, until, ledger);
+        Ok(())
+    }
+
+    /// An entry that waits is ready at another time.
+    pub(super) fn set_visible(
+        &mut self,
+        now: Timestamp,
+        at: usize,
+        held: u32,
+        until: Timestamp,
+        ledger: &mut Ledger,
+    ) {
         let queue = &mut self.queues[at];
         queue.change(held, |entry| {
-            entry.state = if waits { State::Delayed } else { State::Ready };
+            entry.state = if until > now { State::Delayed } else { State::Ready };
             (entry.due, entry.since) = (until, until);
         });
         if let Some(entry) = queue.entry(held) {
@@ -45,6 +58,5 @@ impl Topic {
                 failures: entry.failures(),
             });
         }
-        Ok(())
     }
 }

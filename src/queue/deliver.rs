@@ -426,18 +426,7 @@ impl Topic {
             Ready::Held(_) | Ready::Fresh(_) => return Err(Refusal::MessageNotFound),
         };
         queue.totals.nacked += 1;
-        queue.change(held, |entry| {
-            entry.state = if until > now { State::Delayed } else { State::Ready };
-            (entry.due, entry.since) = (until, until);
-        });
-        if let Some(entry) = queue.entry(held) {
-            ledger.note(|| Record::Attempted {
-                entry: entry.number,
-                attempts: entry.attempts,
-                visible_at: until,
-                failures: entry.failures(),
-            });
-        }
+        self.set_visible(now, at, held, until, ledger);
         Ok(())
     }
 

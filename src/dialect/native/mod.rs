@@ -57,7 +57,7 @@ use crate::broker::{Broker, BrokerError, Caller, Presence, TopicHandle};
 use crate::config::{HttpConfig, UiConfig, WsConfig, origin::Setting};
 use crate::queue::TopicName;
 use actix_web::{HttpRequest, HttpResponse, Scope, http::header, web};
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 use tokio::io::DuplexStream;
 
 /// What all workers share beside the broker.
@@ -85,30 +85,24 @@ pub struct Native {
     pub broker: Broker,
     /// Lets callers in.
     pub gate: Gate,
-    /// `[http]`
-    pub http: Arc<HttpConfig>,
-    /// `[ws]`
-    pub ws: Arc<WsConfig>,
-    /// `[ui]`
-    pub ui: Arc<UiConfig>,
-    /// What is watched, of all workers.
-    pub hub: watch::Hub,
-    /// What happened on sockets, of all workers.
-    pub sockets: Arc<socket::Figures>,
-    /// Every setting, with where it comes from.
-    pub settings: Arc<[Setting]>,
-    /// Whoever speaks otq over a WebSocket speaks with this.
-    pub otq: SpeakOtq,
+    shared: Shared,
     handles: Handles,
     document: openapi::Document,
+}
+
+impl Deref for Native {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
 }
 
 impl Native {
     /// For one worker.
     pub fn new(broker: Broker, gate: Gate, shared: Shared) -> Self {
-        let Shared { http, ws, ui, hub, sockets, settings, otq } = shared;
         let (handles, document) = Default::default();
-        Native { broker, gate, http, ws, ui, hub, sockets, settings, otq, handles, document }
+        Native { broker, gate, shared, handles, document }
     }
 
     /// The topic of that name, for this caller. Asks the registry only for names not met before.
