@@ -28,7 +28,7 @@ function onArrow(event) {
 
 /**
  * `columns`: `{key, label, title, class, sorts, descFirst}`; `rows`: how many there are; `row(index)`:
- * `{key, cells, class}` or null for one that is not known yet; `onView(first, count)`: what is in view.
+ * `{key, cells, class}`, or null for one that is not known yet; `onView(first, count)`: what is in view.
  */
 export function Table({ label, columns, rows, row, rowHeight = 36, sort, desc, onSort, onView, empty, class: extra = "", top }) {
   const box = useRef(null);
@@ -51,20 +51,23 @@ export function Table({ label, columns, rows, row, rowHeight = 36, sort, desc, o
     // Only when another row comes into view there is something to draw.
     if (Math.floor(at / rowHeight) !== Math.floor(view.top / rowHeight)) setView(before => ({ ...before, top: at }));
   };
+  const room = (count, name, at = 0) => html`<tr key=${`${name} ${at}`} class=${`room ${name}`} aria-hidden="true"><td colspan=${columns.length} style=${{ height: `${count * rowHeight}px` }}></td></tr>`;
   const drawn = [];
+  // Rows that are not known yet are one piece: who scrolls fast sees many of them, and little is drawn.
+  let unknown = 0;
   for (let index = first; index < end; index += 1) {
     const one = row(index);
-    drawn.push(
-      one
-        ? html`<tr key=${one.key} data-row=${index} aria-rowindex=${index + 2} class=${one.class} onClick=${one.onClick}>${one.cells.map((cell, at) => html`<td class=${columns[at].class}>${cell}</td>`)}</tr>`
-        : html`<tr key=${`#${index}`} data-row=${index} aria-rowindex=${index + 2} class="unknown">${columns.map(column => html`<td class=${column.class}><span class="ghost"></span></td>`)}</tr>`,
-    );
+    if (one) {
+      if (unknown) drawn.push(room(unknown, "unknown", index));
+      unknown = 0;
+      drawn.push(html`<tr key=${`.${one.key}`} data-row=${index} aria-rowindex=${index + 2} class=${one.class} onClick=${one.onClick}>${one.cells.map((cell, at) => html`<td class=${columns[at].class}>${cell}</td>`)}</tr>`);
+    } else unknown += 1;
   }
-  const room = count => html`<tr class="room" aria-hidden="true"><td colspan=${columns.length} style=${{ height: `${count * rowHeight}px` }}></td></tr>`;
+  if (unknown) drawn.push(room(unknown, "unknown", end));
   return html`<div class=${`table-box ${extra}`} ref=${box} onScroll=${scroll} onKeyDown=${onArrow} tabindex="0" role="region" aria-label=${label}>
     <table aria-label=${label} aria-rowcount=${rows + 1}>
       <thead><tr aria-rowindex="1">${columns.map(column => html`<${Head} key=${column.key} column=${column} sort=${sort} desc=${desc} onSort=${onSort} />`)}</tr></thead>
-      <tbody>${first > 0 && room(first)}${drawn}${end < rows && room(rows - end)}</tbody>
+      <tbody>${first > 0 && room(first, "above")}${drawn}${end < rows && room(rows - end, "below")}</tbody>
     </table>
     ${rows === 0 && empty}
   </div>`;

@@ -10,7 +10,7 @@ import { Table } from "../table.js";
 
 const COLUMNS = [
   { key: "peer", label: "Peer", sorts: true, class: "w-name stay" },
-  { key: "door", label: "Door", sorts: true, class: "w-n" },
+  { key: "door", label: "Door", sorts: true, class: "w-c" },
   { key: "user", label: "User", sorts: true, class: "w-m" },
   { key: "since", label: "Since", sorts: true, descFirst: true, class: "w-m" },
   { key: "subscriptions", label: "Subscribed", sorts: true, descFirst: true, class: "right w-c" },

@@ -66,6 +66,10 @@ function read(key, text, was) {
   }
 }
 
+/** The order in which people look for them; others follow. */
+const ORDER = ["durability", "ack_deadline_ms", "max_deliveries", "backoff_ms", "delay_ms", "returns", "dead_letter", "dead_max", "filter", "retention_ms", "ttl_ms", "capacity", "messages_max", "bytes_max", "overflow", "dedup_window_ms", "dedup_keys_max", "history_messages", "history_bytes", "history_ms"];
+const rank = key => (ORDER.includes(key) ? ORDER.indexOf(key) : ORDER.length);
+
 /** A form of a policy: `{changes, wrong}` goes to `onChange`. */
 function Policy({ policy, changes, onChange, disabled }) {
   const set = (key, value) => {
@@ -73,7 +77,7 @@ function Policy({ policy, changes, onChange, disabled }) {
     if (value === typed(key, policy[key]) || value === policy[key]) delete next[key];
     onChange(next);
   };
-  return html`<div class="fields">${Object.keys(policy).filter(key => !FIXED.has(key)).map(key => {
+  return html`<div class="fields">${Object.keys(policy).filter(key => !FIXED.has(key)).sort((a, b) => rank(a) - rank(b)).map(key => {
     const value = policy[key];
     const name = words(key.replace(/_ms$/, ""));
     const at = changes[key];
@@ -125,7 +129,7 @@ export function Settings({ name, data, route }) {
   const operates = mayOperate();
   const [busy, run] = useBusy();
   const names = Object.keys(data.queues);
-  const chosen = names.includes(route.query.get("queue")) ? route.query.get("queue") : names[0];
+  const chosen = [route.query.get("queue"), "default", names[0]].find(one => names.includes(one));
   const queue = data.queues[chosen];
   const remove = () =>
     run(async () => {

@@ -14,7 +14,7 @@ const SCREENS: [(&str, &str, &str); 17] = [
     ("#/topic/orders/messages", "customer", "messages"),
     ("#/topic/orders/messages?state=dead&message=dead-1", "Life", "message"),
     ("#/topic/orders/publish", "As curl", "publish"),
-    ("#/topic/orders/tail", "shown", "tail"),
+    ("#/topic/orders/tail", "nut-17", "tail"),
     ("#/topic/orders/settings", "Dedup window", "settings"),
     ("#/dead", "price service", "dead"),
     ("#/connections", "127.0.0.1", "connections"),
@@ -23,7 +23,7 @@ const SCREENS: [(&str, &str, &str); 17] = [
     ("#/system", "200 ok", "system"),
     ("#/system/config", "http.listen", "config"),
     ("#/system/log", "Copy lines", "log"),
-    ("#/system/users", "admin", "users"),
+    ("#/system/users", "New token", "users"),
     ("#/system/store", "Backup now", "store"),
 ];
 /// Last: its charts have something to show by then.
