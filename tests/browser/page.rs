@@ -6,7 +6,6 @@ use crate::process::Http;
 use fantoccini::{Client, Locator, elements::Element};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use tokio::sync::RwLock;
 
 /// A page of the dashboard.
 pub struct Page<'a> {
@@ -17,22 +16,8 @@ pub struct Page<'a> {
     session: String,
 }
 
-/// Read by the tests of pages, written by one that must have the machine for itself.
-static MACHINE: RwLock<()> = RwLock::const_new(());
-
 /// Runs a test at the dashboard of the broker at this address.
 pub async fn with_page(address: SocketAddr, test: impl AsyncFnOnce(&Page<'_>)) {
-    let _shared = MACHINE.read().await;
-    at_page(address, test).await;
-}
-
-/// The same while no other page is open.
-pub async fn with_page_alone(address: SocketAddr, test: impl AsyncFnOnce(&Page<'_>)) {
-    let _alone = MACHINE.write().await;
-    at_page(address, test).await;
-}
-
-async fn at_page(address: SocketAddr, test: impl AsyncFnOnce(&Page<'_>)) {
     with_driver(async |browser, driver| {
         let driver = driver.trim_start_matches("http://").parse().unwrap();
         let session = browser.session_id().await.unwrap().unwrap();
