@@ -81,3 +81,9 @@ export function parseSpan(text) {
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 /** in_flight to "in flight" */
 export const words = text => String(text).replaceAll("_", " ");
+
+/** JSON whose numbers stay as they were written; undefined where the browser cannot do that. */
+export function parseExact(text) {
+  if (!JSON.rawJSON) return undefined;
+  return JSON.parse(text, (_, value, context) => (typeof value === "number" ? JSON.rawJSON(context.source) : value));
+}

@@ -1,7 +1,7 @@
 // One message, shown: its body as a tree, as text or as bytes; what is known of it; its life.
 
 import { html, useMemo, useState } from "./vendor/htm-preact.js";
-import { bytes, count, moment, plural, words } from "./format.js";
+import { bytes, count, moment, parseExact, plural, words } from "./format.js";
 import { Badge, Choice, CopyButton, State, Time, download } from "./parts.js";
 
 /** Text beyond this is cut in the page (a download has it all). */
@@ -33,7 +33,7 @@ function Twig({ name, value, depth }) {
   const [open, setOpen] = useState(depth < 2);
   const [shown, more] = useState(TWIGS);
   const key = name !== undefined && html`<span class="j-key">${name}</span>: `;
-  if (value === null || typeof value !== "object") return html`<li class="leaf"><span>${"\u2007\u2007"}</span>${key}<span class=${KINDS[typeof value]}>${JSON.stringify(value)}</span></li>`;
+  if (value === null || typeof value !== "object" || JSON.isRawJSON?.(value)) return html`<li class="leaf"><span>${"\u2007\u2007"}</span>${key}<span class=${JSON.isRawJSON?.(value) ? KINDS.number : KINDS[typeof value]}>${JSON.stringify(value)}</span></li>`;
   const list = Array.isArray(value);
   const entries = Object.entries(value);
   const [left, right] = list ? "[]" : "{}";
@@ -60,7 +60,7 @@ export function BodyView({ message, name = "message" }) {
   const json = useMemo(() => {
     if (body?.text === undefined || body.text.length > 1_000_000) return undefined;
     try {
-      const value = JSON.parse(body.text);
+      const value = parseExact(body.text) ?? JSON.parse(body.text);
       return value !== null && typeof value === "object" ? { value } : undefined;
     } catch {
       return undefined;

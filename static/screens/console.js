@@ -122,7 +122,7 @@ export function Console({ route }) {
     event.preventDefault();
     const row = mode === "otq" && otq.left > 0;
     const line = row ? text : text.trim();
-    if (!line && !row) return;
+    if ((!line && !row) || (busy && mode !== "otq")) return;
     setText("");
     setAt(-1);
     if (line === "clear") return setLines([]);
@@ -167,6 +167,6 @@ export function Console({ route }) {
         ${lines.length === 0 && html`<p class="note">${mode === "otq" ? "The otq protocol, logged in as you are. OTQ in front is optional." : "The verbs of the command line, done through the API."} “help” lists them, ↑ recalls, Tab completes.</p><${HelpOf} mode=${mode} />`}
         ${lines.map(line => (line.help ? html`<${HelpOf} key=${line.key} mode=${line.help} />` : html`<pre key=${line.key} class=${line.said !== undefined ? "said" : line.note ? "note" : line.refused ? "refused" : ""}>${line.said !== undefined ? `> ${line.said}` : line.note ?? line.heard}</pre>`))}
       </div>
-      <form class="console-in" onSubmit=${submit}><label for="line">${mode === "otq" ? (otq.left > 0 ? `row (${otq.left} left)` : "otq") : "octoq"}</label><input id="line" data-search ref=${input} value=${text} disabled=${busy && mode !== "otq"} onInput=${event => setText(event.target.value)} onKeyDown=${recall} autocomplete="off" autocapitalize="none" spellcheck="false" /></form>
+      <form class="console-in" onSubmit=${submit}><label for="line">${mode === "otq" ? (otq.left > 0 ? `row (${otq.left} left)` : "otq") : "octoq"}</label><input id="line" data-search ref=${input} value=${text} readOnly=${busy && mode !== "otq"} onInput=${event => setText(event.target.value)} onKeyDown=${recall} autocomplete="off" autocapitalize="none" spellcheck="false" /></form>
     </section>`;
 }

@@ -54,7 +54,9 @@ function Redrive({ topic, queue, filter, onClose }) {
   const body = {};
   if (filtered) body.filter = filter;
   if (to && to !== queue) body.to = to;
-  if (Number(rate) > 0) body.rate_per_s = Number(rate);
+  const paced = rate.trim() !== "";
+  const wrong = paced && !/^[1-9]\d{0,8}$/.test(rate.trim());
+  if (paced && !wrong) body.rate_per_s = Number(rate);
   const guarded = work =>
     run(async () => {
       setError(null);
@@ -77,11 +79,11 @@ function Redrive({ topic, queue, filter, onClose }) {
       } else toast(`${plural(await all(path, body), "dead letter")} redriven`);
       onClose();
     });
-  const foot = html`<button type="button" disabled=${busy} onClick=${dry}>Dry run</button><span class="grow"></span><button type="button" onClick=${onClose}>Cancel</button><button class="primary" disabled=${busy}>${busy ? "Working …" : "Redrive"}</button>`;
+  const foot = html`<button type="button" disabled=${busy} onClick=${dry}>Dry run</button><span class="grow"></span><button type="button" onClick=${onClose}>Cancel</button><button class="primary" disabled=${busy || wrong}>${busy ? "Working …" : "Redrive"}</button>`;
   return html`<${Dialog} title=${`Redrive ${topic}/${queue}`} onClose=${onClose} onSubmit=${redrive} foot=${foot}>
     ${error && html`<div class="notice bad" role="alert">${error.message} <code>${error.code}</code></div>`}
     <p>${filtered ? html`Dead letters that are like the filter: <code>${JSON.stringify(filter)}</code>` : "All dead letters of this queue."}</p>
-    <div class="fields"><${Text} label="Into queue" value=${to} onChange=${setTo} /><${Text} label="At most per second" value=${rate} onChange=${setRate} inputmode="numeric" placeholder="no limit" hint="With a rate it goes on in the broker" /></div>
+    <div class="fields"><${Text} label="Into queue" value=${to} onChange=${setTo} /><${Text} label="At most per second" value=${rate} onChange=${setRate} inputmode="numeric" placeholder="no limit" aria-invalid=${wrong} hint=${wrong ? "A whole number, or nothing" : "With a rate it goes on in the broker"} /></div>
     ${counted !== null && html`<div class="notice" role="status"><span><b>${plural(counted, "dead letter")}</b> would go. Nothing was changed.</span></div>`}
     <${Terminal} text=${curl("POST", `${path}/redrive`, body)} />
   <//>`;
@@ -93,7 +95,6 @@ function Queues({ data, chosen, onRedrive }) {
   const columns = [
     { key: "where", label: "Topic / queue" },
     { key: "dead", label: "Dead", class: "right" },
-    { key: "oldest", label: "Oldest" },
     { key: "redrive", label: "", class: "do" },
   ];
   const stop = row =>
@@ -111,7 +112,6 @@ function Queues({ data, chosen, onRedrive }) {
       cells: [
         html`<a class="name" data-first href=${href(["dead"], here ? {} : { topic: row.topic, queue: row.queue })} title=${here ? "Show those of all queues" : "Show only these"}>${row.topic}<span class="dim">/${row.queue}</span></a>`,
         html`<span class="hot">${count(row.dead)}</span>`,
-        html`<${Time} at=${row.oldest_at_ms} />`,
         redrive?.running
           ? html`<span class="row"><span class="num">${count(redrive.done)}${redrive.total ? ` of ${count(redrive.total)}` : ""} redriven</span>${operates && html`<button class="small" disabled=${busy} onClick=${() => stop(row)}>Stop</button>`}</span>`
           : operates && html`<button class="small" onClick=${() => onRedrive(row)}>Redrive …</button>`,
@@ -246,7 +246,7 @@ export function Dead({ route }) {
           <${Select} bare label="Reason" value=${reason} options=${REASONS} onChange=${to => changeQuery({ reason: to, message: "" })} />
           <${Select} bare label="Age" value=${query.get("older") ? `o${query.get("older")}` : query.get("newer") ? `n${query.get("newer")}` : ""} options=${[["", "any age"], ["n5m", "last 5 min"], ["n1h", "last hour"], ["n1d", "last day"], ["o1h", "older than 1 h"], ["o1d", "older than 1 d"]]} onChange=${age => changeQuery({ older: age.startsWith("o") ? age.slice(1) : "", newer: age.startsWith("n") ? age.slice(1) : "" })} />
           <button disabled=${loading} onClick=${reload}>Refresh</button>
-          ${operates && filtered && topic && html`<button onClick=${() => redrive({ topic, queue: queue || "default", filter })}>Redrive these …</button>`}
+          ${operates && filtered && topic && queue && html`<button onClick=${() => redrive({ topic, queue, filter })}>Redrive these …</button>`}
         </div>
         ${picked.size > 0 && html`<div class="toolbar"><div class="bulk" role="group" aria-label="What was chosen"><b>${plural(picked.size, "dead letter")}</b><button class="small" disabled=${busy} onClick=${redriveChosen}>Redrive</button><button class="small danger" disabled=${busy} onClick=${deleteChosen}>Delete …</button></div></div>`}
         ${error && html`<${Failed} error=${error} again=${again} />`}

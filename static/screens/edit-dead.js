@@ -2,6 +2,7 @@
 
 import { html, useState } from "../vendor/htm-preact.js";
 import { curl, post, queuePath } from "../api.js";
+import { parseExact } from "../format.js";
 import { Dialog, Terminal, Text, toast, useBusy } from "../parts.js";
 
 /** What was typed as attributes: an object, or undefined. */
@@ -47,13 +48,13 @@ export function EditDead({ topic, queue, message, onClose, onDone }) {
         setError(problem);
       }
     });
-  const pretty = () => setText(JSON.stringify(JSON.parse(text), null, 2));
+  const pretty = () => setText(JSON.stringify(parseExact(text), null, 2));
   const foot = html`<button type="button" onClick=${onClose}>Cancel</button><button class="primary" disabled=${busy || !parsed || message.masked}>Redrive the edited message</button>`;
   return html`<${Dialog} wide title="Edit and redrive" onClose=${onClose} onSubmit=${send} foot=${foot}>
     ${error && html`<div class="notice bad" role="alert">${error.message} <code>${error.code}</code></div>`}
     ${message.masked && html`<div class="notice warn">The body is masked; it cannot be edited by you.</div>`}
     <${Text} label=${binary ? "Body (base64: it is no text)" : "Body"} area value=${text} onChange=${setText} rows="12" name="body" autofocus=${true} hint=${wasJson && !isJson(text) ? "This is not JSON any more; it was" : undefined} />
-    ${wasJson && isJson(text) && html`<div class="row"><button type="button" class="small" onClick=${pretty}>Format as JSON</button></div>`}
+    ${wasJson && isJson(text) && parseExact(text) !== undefined && html`<div class="row"><button type="button" class="small" onClick=${pretty}>Format as JSON</button></div>`}
     <${Text} label="Attributes, a JSON object" area value=${attributes} onChange=${setAttributes} rows="4" name="attributes" aria-invalid=${!parsed} />
     <${Text} label="Into queue" value=${to} onChange=${setTo} name="to" />
     <${Terminal} text=${curl("POST", path, body)} />

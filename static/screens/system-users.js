@@ -60,7 +60,7 @@ function NewToken({ users, onClose, onDone }) {
       <div class="code-line"><code>${made.token}</code><${CopyButton} text=${made.token} /></div>
     <//>`;
   }
-  const foot = html`<button type="button" onClick=${onClose}>Cancel</button><button class="primary" disabled=${busy || !name || !user}>Make the token</button>`;
+  const foot = html`<button type="button" onClick=${onClose}>Cancel</button><button class="primary" disabled=${busy || !name || !user || (ttl.trim() !== "" && !parseSpan(ttl))}>Make the token</button>`;
   return html`<${Dialog} title="New token" onClose=${onClose} onSubmit=${make} foot=${foot}>
     ${error && html`<div class="notice bad" role="alert">${error.message}</div>`}
     <${Text} label="Name" value=${name} onChange=${setName} autofocus=${true} />

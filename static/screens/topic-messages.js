@@ -49,10 +49,20 @@ async function page(path, asked, signal) {
 /** Where chosen messages go, or how long they wait: asked in a dialog. */
 function Ask({ title, action, fields, onDone, onClose, curlOf }) {
   const [values, set] = useState(Object.fromEntries(fields.map(field => [field.key, field.value ?? ""])));
+  const [error, setError] = useState(null);
   const [busy, run] = useBusy();
-  const done = () => run(async () => (await onDone(values)) !== false && onClose());
-  const foot = html`<button type="button" onClick=${onClose}>Cancel</button><button class="primary" disabled=${busy}>${action}</button>`;
+  const wrong = fields.some(field => field.span && parseSpan(values[field.key]) === undefined);
+  const done = () =>
+    run(async () => {
+      try {
+        if ((await onDone(values)) !== false) onClose();
+      } catch (problem) {
+        setError(problem);
+      }
+    });
+  const foot = html`<button type="button" onClick=${onClose}>Cancel</button><button class="primary" disabled=${busy || wrong}>${action}</button>`;
   return html`<${Dialog} title=${title} onClose=${onClose} onSubmit=${done} foot=${foot}>
+    ${error && html`<div class="notice bad" role="alert">${error.message} <code>${error.code}</code></div>`}
     ${fields.map((field, at) => {
       const part = field.span ? SpanField : field.options ? Select : Text;
       return html`<${part} key=${field.key} label=${field.label} hint=${field.hint} options=${field.options} value=${values[field.key]} onChange=${value => set({ ...values, [field.key]: value })} autofocus=${at === 0} />`;
@@ -67,11 +77,11 @@ function Actions({ topic, queue, state, ids, after, only }) {
   const [busy, run] = useBusy();
   const path = queuePath(topic, queue);
   const many = plural(ids.length, "message");
-  const act = (work, said) =>
+  const act = (work, said, gone) =>
     run(async () => {
       const result = await work();
       toast(typeof said === "function" ? said(result) : said);
-      after();
+      after(gone);
     });
   const remove = () =>
     run(async () => {
@@ -79,9 +89,9 @@ function Actions({ topic, queue, state, ids, after, only }) {
       if (!(await confirmLoss({ title: `Delete ${many}?`, lost, messages: ids.length, name: topic, action: `Delete ${many}`, curl: curl("POST", `${path}/delete`, { ids }) }))) return;
       settled(await post(`${path}/delete`, { ids }));
       toast(`${many} deleted`);
-      after();
+      after(true);
     });
-  const answer = (verb, body, said) => act(async () => settled(await post(`${topicPath(topic)}/${verb}`, { ids, queue, ...body })), said);
+  const answer = (verb, body, said) => act(async () => settled(await post(`${topicPath(topic)}/${verb}`, { ids, queue, ...body })), said, verb === "ack");
   const buttons = {
     ready: [["Delay …", () => askFor("delay")], ["Move …", () => askFor("move")]],
     delayed: [["Ready now", () => act(async () => settled(await post(`${path}/delay`, { ids, delay_ms: 0 })), `${many} ready now`)], ["Delay …", () => askFor("delay")]],
@@ -107,7 +117,7 @@ function Actions({ topic, queue, state, ids, after, only }) {
     move: () => html`<${Ask} title=${`Move ${many}`} action="Move" onClose=${close} fields=${[{ key: "topic", label: "To topic", value: topic }, { key: "queue", label: "Queue", value: "default" }]} onDone=${async to => {
       const { moved } = await post(`${path}/move`, { ids, to });
       toast(`${plural(moved, "message")} moved to ${to.topic}/${to.queue}`);
-      return after();
+      return after(true);
     }} curlOf=${to => curl("POST", `${path}/move`, { ids, to })} />`,
     nack: () => html`<${Ask} title=${`Nack ${many}`} action="Nack" onClose=${close} fields=${[{ key: "mode", label: "How", options: [["fail", "failed: counts, waits its backoff"], ["release", "give back: counts not"], ["dead", "give up: a dead letter now"]], value: "fail" }, { key: "error", label: "Why (kept with the message)" }]} onDone=${async ({ mode, error }) => {
       const why = mode !== "release" && error ? { error } : {};
@@ -124,7 +134,7 @@ function Actions({ topic, queue, state, ids, after, only }) {
     }} />`,
     edit: () => html`<${EditDead} topic=${topic} queue=${queue} message=${only} onClose=${close} onDone=${() => {
       close();
-      after();
+      after(true);
     }} />`,
   };
   return html`<span class="row">${buttons.map(([name, does]) => html`<button class="small" disabled=${busy} onClick=${does}>${name}</button>`)}<button class="small danger" disabled=${busy} onClick=${remove}>Delete …</button>${asking && dialogs[asking]()}</span>`;
@@ -137,8 +147,10 @@ export function Detail({ topic, queue, id, onClose, onGone }) {
   return html`<section class="card detail" aria-label=${`Message ${id}`}>
     <div class="detail-head"><span class="name" title=${id}>${id}</span><span class="grow"></span><button class="small quiet square" aria-label="Close the message" onClick=${onClose}><${Icon} of="close" /></button></div>
     <div class="detail-body">${error ? html`<${Failed} error=${error} again=${again} />` : !value ? html`<${Loading} />` : html`
-      ${mayOperate() && html`<${Actions} topic=${topic} queue=${queue} state=${value.state} ids=${[id]} only=${value} after=${() => {
-        again();
+      ${mayOperate() && html`<${Actions} topic=${topic} queue=${queue} state=${value.state} ids=${[id]} only=${value} after=${gone => {
+        // What is gone from here has nothing more to show.
+        if (gone) onClose();
+        else again();
         onGone();
       }} />`}
       <${MessageFacts} message=${value} />

@@ -40,17 +40,20 @@ export function Publish({ name, data, route }) {
       wrong = body ? problem.message : "";
     }
   }
-  const message = { [form]: form === "json" ? json ?? null : body };
+  // JSON goes as it was typed: reading it would round large numbers.
+  const message = { [form === "json" ? "body" : form]: body };
   if (parsed && Object.keys(parsed).length) message.attributes = parsed;
   if (parseSpan(delay)) message.delay_ms = parseSpan(delay);
   if (parseSpan(ttl)) message.ttl_ms = parseSpan(ttl);
   if (id) message.id = id;
   if (key) message.ordering_key = key;
   if (dedup) message.dedup_key = dedup;
-  if (priority) message.priority = Number(priority);
+  const badSpan = text => text.trim() !== "" && parseSpan(text) === undefined;
+  const badPriority = priority.trim() !== "" && !/^\d$/.test(priority.trim());
+  if (priority.trim() && !badPriority) message.priority = Number(priority);
   if (front) message.front = true;
   const path = queue ? `${queuePath(name, queue)}/messages` : `${topicPath(name)}/messages`;
-  const bad = !parsed || (form === "json" && json === undefined);
+  const bad = !parsed || (form === "json" && json === undefined) || badSpan(delay) || badSpan(ttl) || badPriority;
   const publish = event => {
     event.preventDefault();
     run(async () => {
@@ -88,7 +91,7 @@ export function Publish({ name, data, route }) {
           <${SpanField} label="Time to live" value=${ttl} onChange=${setTtl} />
           <${Text} label="Id of your own" value=${id} onChange=${setId} />
           <${Text} label="Dedup key" value=${dedup} onChange=${setDedup} />
-          ${!pubsub && html`<${Text} label="Ordering key" value=${key} onChange=${setKey} /><${Text} label="Priority, 0 to 9" value=${priority} onChange=${setPriority} inputmode="numeric" /><${Check} label="To the front" checked=${front} onChange=${setFront} />`}
+          ${!pubsub && html`<${Text} label="Ordering key" value=${key} onChange=${setKey} /><${Text} label="Priority, 0 to 9" value=${priority} onChange=${setPriority} inputmode="numeric" aria-invalid=${badPriority} hint=${badPriority ? "A digit" : undefined} /><${Check} label="To the front" checked=${front} onChange=${setFront} />`}
           <${Text} label="How many of it" value=${many} onChange=${setMany} inputmode="numeric" hint=${`at most ${count(MANY_MAX)}`} />
         </div>
       </details>

@@ -141,7 +141,7 @@ export function Topic({ route }) {
     ["settings", "Settings", at("settings")],
   ];
   const rates = data.rates ?? {};
-  const shown = { overview: Figures, messages: Messages, publish: Publish, tail: Tail, settings: Settings }[part] ?? Figures;
+  const shown = { overview: Figures, messages: Messages, publish: operates ? Publish : undefined, tail: Tail, settings: Settings }[part] ?? Figures;
   return html`
     <div class="head">${back}<h1 class="name">${name}</h1><span><${Badge}>${data.kind}<//><${Badge} title="Durability">${data.durability ?? data.policy?.durability}<//>${paused && html`<${Badge} tone="warn">paused<//>`}${data.policy?.mask_payloads && html`<${Badge} title="Bodies are shown to administrators and the owner only">masked<//>`}</span><span class="grow"></span>
       <span class="row num dim">${rate(rates.published_per_s)}/s in · ${rate(rates.acked_per_s)}/s acked · ${count(data.subscribers)} subscribed</span>

@@ -132,6 +132,8 @@ export function Topics({ route }) {
   useEffect(() => {
     document.title = "Topics · octoq";
   }, []);
+  // What is not shown any more is not acted on.
+  useEffect(() => choose(new Set()), [filter, kind]);
   const flip = name => {
     const next = new Set(chosen);
     if (!next.delete(name)) next.add(name);

@@ -115,16 +115,16 @@ impl Page<'_> {
         self.field(label).await.send_keys(text).await.unwrap();
     }
 
-    /// Empties a field and types.
+    /// Types over what is in a field, as a person does: chooses all of it first. A field that is emptied
+    /// by the driver is filled again when the page is drawn before something was typed.
     pub async fn refill(&self, label: &str, text: &str) {
         let field = self.field(label).await;
-        field.clear().await.unwrap();
-        field.send_keys(text).await.unwrap();
+        field.send_keys(&format!("\u{e009}a\u{e000}{text}")).await.unwrap();
     }
 
     /// Says a line in the console.
     pub async fn say(&self, line: &str) {
-        let input = self.first("//input[@id='line' and not(@disabled)]").await;
+        let input = self.first("//input[@id='line' and not(@readonly)]").await;
         input.send_keys(&format!("{line}\n")).await.unwrap();
     }
 
