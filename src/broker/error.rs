@@ -20,6 +20,9 @@ pub enum BrokerError {
         /// `limits.topics_max`.
         limit: usize,
     },
+    /// A backup of that name is kept already.
+    #[error("there is a backup `{0}`")]
+    BackupExists(String),
     /// The caller has not said who it is, or not truly.
     #[error("not authenticated")]
     Unauthenticated,

@@ -27,7 +27,7 @@ const COPY_WAIT: Duration = Duration::from_secs(3600);
 #[command(after_help = "Examples:
   octoq backup octoq-$(date +%F).backup
   octoq backup --keep nightly
-  octoq --context prod backup - | zstd > prod.backup.zst")]
+  octoq backup --context prod - | zstd > prod.backup.zst")]
 pub struct BackupArgs {
     #[command(flatten)]
     remote: RemoteArgs,

@@ -131,7 +131,7 @@ impl Contexts {
 #[command(after_help = "Examples:
   octoq context put prod --url http://10.0.0.5:6790 --user ada
   octoq context use prod
-  octoq --context prod topic ls")]
+  octoq topic ls --context prod")]
 pub struct ContextArgs {
     /// Print JSON (never with passwords or tokens)
     #[arg(long, env = "OCTOQ_JSON", global = true)]

@@ -47,7 +47,7 @@ enum Action {
     /// Make what is missing and change what differs; nothing is removed
     #[command(after_help = "Examples:
   octoq definitions import octoq.json --dry-run
-  octoq --context staging definitions export | octoq --context prod definitions import - --yes")]
+  octoq definitions export --context staging | octoq definitions import --context prod - --yes")]
     Import {
         /// The file; `-` is standard input
         file: PathBuf,

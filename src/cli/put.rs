@@ -31,7 +31,7 @@ const TOLD_MAX: u64 = 10;
 #[command(after_help = "Examples:
   octoq put orders 'two pizzas'
   octoq put orders --delay 10m --attr shop=north < order.json
-  octoq put orders --count 10000 --rate 500 'order {{n}} of {{uuid}} at {{now}}'
+  octoq put orders --count 10000 --rate 500 'order {{number}} of {{uuid}} at {{now}}'
   octoq get orders -n 100 --output json | octoq put archive --jsonl")]
 pub struct PutArgs {
     #[command(flatten)]
@@ -50,7 +50,7 @@ pub struct PutArgs {
     /// as the API takes it, or as `get --output json` and `dead export` print it
     #[arg(long, conflicts_with = "body")]
     jsonl: bool,
-    /// So many messages, numbered from 1; fills in {{n}}, {{uuid}}, {{now}} and {{now_ms}}
+    /// So many messages, numbered from 1; fills in {{number}}, {{uuid}}, {{now}} and {{now_ms}}
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// At most so many messages a second
@@ -59,7 +59,7 @@ pub struct PutArgs {
     /// Messages per request
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: u32,
-    /// Fill in {{n}}, {{uuid}}, {{now}}, {{now_ms}} in a single message, too
+    /// Fill in {{number}}, {{uuid}}, {{now}}, {{now_ms}} in a single message, too
     #[arg(long)]
     template: bool,
     #[command(flatten)]

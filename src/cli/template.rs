@@ -30,7 +30,7 @@ impl Template {
                 parts.push(Part::Text(before.to_owned()));
             }
             parts.push(match word.trim() {
-                "n" => Part::Number,
+                "n" | "number" => Part::Number,
                 "uuid" => Part::Uuid,
                 "now" => Part::Now,
                 "now_ms" => Part::NowMs,

@@ -77,6 +77,15 @@ async fn a_purge_leaves_the_dead_and_what_is_in_flight() {
     assert_eq!(post(&broker, "default/ack", ack).await.status, 204);
     let queue = broker.http("GET", "/v1/topics/default/queues/default", "").await.expect(200);
     assert_eq!(queue["dead"], 1);
+    // Whoever says which ones means something else than all of them.
+    for body in [json!({"state": "dead"}), json!([])] {
+        post(&broker, "default/queues/default/purge", body)
+            .await
+            .expect_problem(400, "invalid_request");
+    }
+    post(&broker, "default/queues/default/purge?dry_run=true", json!(null))
+        .await
+        .expect_problem(400, "invalid_request");
     post(&broker, "default/queues/none/purge", json!(null))
         .await
         .expect_problem(404, "queue_not_found");

@@ -27,7 +27,7 @@ impl Broker {
     /// Copies everything committed so far into a file of its own, while the broker goes on. One copy is
     /// made at a time.
     ///
-    /// Errors: `NotAllowed` unless the caller is an admin; `Refused(OutOfBounds)` of `keep`, `Busy` while
+    /// Errors: `NotAllowed` unless the caller is an admin; `Refused(OutOfBounds)` of `keep`, `BackupExists`, `Busy` while
     /// another is made, `DiskFull`, `Store`.
     pub async fn backup(
         &self,
@@ -63,8 +63,8 @@ fn copy(journal: &Journal, keep: Option<&str>) -> Result<Backup, BrokerError> {
         |path: &Path, error: &io::Error| BrokerError::Store(format!("{}: {error}", path.display()));
     let folder = journal.folder().join(FOLDER);
     fs::create_dir_all(&folder).map_err(|error| failed(&folder, &error))?;
-    if let Some(kept) = keep.map(|name| folder.join(name)).filter(|kept| kept.exists()) {
-        return Err(failed(&kept, &io::ErrorKind::AlreadyExists.into()));
+    if let Some(name) = keep.filter(|name| folder.join(name).exists()) {
+        return Err(BrokerError::BackupExists(name.to_owned()));
     }
     let part = folder.join("copying.part");
     // What a broker left that was killed meanwhile; only one copy is made at a time.

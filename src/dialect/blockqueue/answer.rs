@@ -114,7 +114,9 @@ impl From<BrokerError> for Refused {
     fn from(error: BrokerError) -> Self {
         let status = match &error {
             BrokerError::TopicNotFound(_) => return Refused::no_topic(),
-            BrokerError::TopicExists(_) => return Refused::topic_exists(),
+            BrokerError::TopicExists(_) => {
+                return Refused::topic_exists();
+            }
             BrokerError::Refused(refusal) => match refusal {
                 Refusal::QueueNotFound => return Refused::no_subscriber(),
                 Refusal::QueueExists => return Refused::failure(500, UNIQUE),
@@ -127,7 +129,7 @@ impl From<BrokerError> for Refused {
                 Refusal::OutOfBounds(_) => 400,
             },
             BrokerError::Unauthenticated => 401,
-            BrokerError::Account(_) => 400,
+            BrokerError::Account(_) | BrokerError::BackupExists(_) => 400,
             BrokerError::NotAllowed(_) => 403,
             BrokerError::TooLarge { .. } => 413,
             BrokerError::TooManyTopics { .. } | BrokerError::TooMany { .. } => 429,

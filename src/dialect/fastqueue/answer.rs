@@ -115,10 +115,12 @@ impl From<BrokerError> for Answer {
     fn from(error: BrokerError) -> Self {
         let status = match &error {
             BrokerError::TopicNotFound(_) => return Answer::no_topic(),
-            BrokerError::TopicExists(_) => return Answer::detail(422, "This topic already exists"),
+            BrokerError::TopicExists(_) => {
+                return Answer::detail(422, "This topic already exists");
+            }
             BrokerError::Unauthenticated => return Answer::unauthenticated("Not authenticated"),
             BrokerError::NotAllowed(_) => 403,
-            BrokerError::Account(_) => 422,
+            BrokerError::Account(_) | BrokerError::BackupExists(_) => 422,
             BrokerError::TooLarge { .. } => 413,
             BrokerError::TooManyTopics { .. } | BrokerError::TooMany { .. } => 429,
             BrokerError::MemoryFull | BrokerError::DiskFull => 507,

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 /// Every code with its status, also those that are only said on a socket. A test compares them with the
 /// places where they are said.
-pub const CODES: [(u16, &str); 49] = [
+pub const CODES: [(u16, &str); 50] = [
     (400, "invalid_cursor"),
     (400, "invalid_request"),
     (400, "out_of_bounds"),
@@ -34,6 +34,7 @@ pub const CODES: [(u16, &str); 49] = [
     (404, "user_not_found"),
     (405, "method_not_allowed"),
     (408, "too_slow"),
+    (409, "backup_exists"),
     (409, "duplicate_id"),
     (409, "last_admin"),
     (409, "paused"),
@@ -181,6 +182,7 @@ impl From<BrokerError> for Problem {
         let (status, code, title) = match &error {
             BrokerError::TopicNotFound(_) => (404, "topic_not_found", "No such topic"),
             BrokerError::TopicExists(_) => (409, "topic_exists", "The topic exists"),
+            BrokerError::BackupExists(_) => (409, "backup_exists", "The backup exists"),
             BrokerError::TooManyTopics { .. } => (429, "too_many_topics", "No more topics"),
             BrokerError::Unauthenticated => return Problem::unauthenticated(error.to_string()),
             BrokerError::NotAllowed(_) => (403, "not_allowed", "Not allowed"),

@@ -104,6 +104,7 @@ fn refusal(error: &BrokerError) -> Cow<'static, str> {
         }
         BrokerError::TopicNotFound(_)
         | BrokerError::TopicExists(_)
+        | BrokerError::BackupExists(_)
         | BrokerError::TooManyTopics { .. }
         | BrokerError::TooLarge { .. }
         | BrokerError::TooMany { .. }

@@ -207,6 +207,7 @@ fn reason(error: &BrokerError) -> Cow<'static, str> {
             | Refusal::OutOfBounds(_) => refusal.to_string().into(),
         },
         BrokerError::TooLarge { .. }
+        | BrokerError::BackupExists(_)
         | BrokerError::Account(_)
         | BrokerError::TooMany { .. }
         | BrokerError::MemoryFull
