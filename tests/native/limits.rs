@@ -181,8 +181,5 @@ async fn a_memory_topic_keeps_its_name_but_not_its_messages_over_a_restart() {
 async fn a_backup_is_not_written_over() {
     let broker = TestBroker::start().await;
     broker.http("POST", "/v1/backup?keep=nightly", "").await.expect(201);
-    broker
-        .http("POST", "/v1/backup?keep=nightly", "")
-        .await
-        .expect_problem(409, "backup_exists");
+    broker.http("POST", "/v1/backup?keep=nightly", "").await.expect_problem(409, "backup_exists");
 }
