@@ -139,10 +139,11 @@ async fn a_subscriber_that_does_not_read_is_slow_and_its_buffer_is_told() {
     let messages = json!(vec![message; 20]).to_string();
     let row = eventually("it is slow", async || {
         broker.http("POST", "/v1/topics/pubsub/messages", &messages).await.expect(200);
-        of_door(&broker, "otq").await.pop().filter(|row| row["slow"] == true)
+        // What it lags behind by is in its buffer but for the moment in which that moves on.
+        let full = |row: &Value| row["slow"] == true && row["buffer_bytes"].as_u64() > Some(0);
+        of_door(&broker, "otq").await.pop().filter(full)
     })
     .await;
-    assert!(row["buffer_bytes"].as_u64().unwrap() > 0, "{row}");
     close(&broker, &row).await;
     until(&broker, "otq", 0).await;
 }
