@@ -4,14 +4,13 @@ use super::common::eventually;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// A program that ends with the test.
-struct Daemon(Child);
+/// A program that ends with the test, and the signal that ends it at once.
+struct Daemon(Child, &'static str);
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // SIGQUIT: PostgreSQL takes its own children along, Redis just ends.
         let pid = self.0.id().to_string();
-        let asked = Command::new("kill").args(["-QUIT", &pid]).status();
+        let asked = Command::new("kill").args([self.1, &pid]).status();
         if !asked.is_ok_and(|status| status.success()) {
             let _ = self.0.kill();
         }
@@ -19,7 +18,7 @@ impl Drop for Daemon {
     }
 }
 
-fn spawn(command: &mut Command, log: &Path) -> Daemon {
+fn spawn(command: &mut Command, log: &Path, end: &'static str) -> Daemon {
     let log = std::fs::File::create(log).unwrap();
     let child = command
         .stdin(Stdio::null())
@@ -27,7 +26,7 @@ fn spawn(command: &mut Command, log: &Path) -> Daemon {
         .stderr(log)
         .spawn()
         .unwrap_or_else(|error| panic!("{command:?}: {error} (tests/run installs it)"));
-    Daemon(child)
+    Daemon(child, end)
 }
 
 /// A Redis server.
@@ -43,7 +42,8 @@ impl Redis {
         let mut command = Command::new("redis-server");
         command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"]);
         command.arg(&socket).args(["--enable-debug-command", "yes", "--dir"]).arg(folder.path());
-        let daemon = spawn(&mut command, &folder.path().join("log"));
+        // Not SIGQUIT: Redis ignores it where whoever started the tests does.
+        let daemon = spawn(&mut command, &folder.path().join("log"), "-KILL");
         let redis = Redis { _daemon: daemon, folder };
         eventually("Redis answers", async || redis.try_connect()).await;
         redis
@@ -135,7 +135,8 @@ impl Postgres {
         let mut server = command("postgres");
         server.arg("-D").arg(&data).arg("-k").arg(folder.path());
         server.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "timezone=Asia/Jakarta"]);
-        let daemon = spawn(&mut server, &folder.path().join("log"));
+        // With SIGQUIT PostgreSQL takes its own children along.
+        let daemon = spawn(&mut server, &folder.path().join("log"), "-QUIT");
         let postgres = Postgres { _daemon: daemon, folder };
         eventually("PostgreSQL answers", async || {
             postgres.try_run("writer", "CREATE ROLE reader LOGIN").await.ok()
