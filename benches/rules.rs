@@ -62,10 +62,10 @@ fn topic() -> Topic {
     topic
 }
 
-fn body(n: usize) -> Bytes {
+fn body(n: usize) -> Vec<u8> {
     let mut bytes = vec![0u8; BODY_BYTES];
     bytes[..8].copy_from_slice(&n.to_le_bytes());
-    Bytes::from(bytes)
+    bytes
 }
 
 fn main() {
@@ -108,12 +108,12 @@ fn main() {
 
     let before = settled_bytes();
     let mut line: VecDeque<(u64, Bytes)> = VecDeque::new();
-    (0..DEPTH).for_each(|n| line.push_back((n as u64, body(n))));
+    (0..DEPTH).for_each(|n| line.push_back((n as u64, body(n).into())));
     let plain_bytes = (settled_bytes() - before) / DEPTH as f64;
     let mut lent: HashMap<u64, Bytes> = HashMap::new();
     let clock = Instant::now();
     for n in DEPTH..DEPTH + ROUNDS {
-        line.push_back((n as u64, body(n)));
+        line.push_back((n as u64, body(n).into()));
         let (number, body) = line.pop_front().expect("deep");
         lent.insert(number, body);
         std::hint::black_box(lent.remove(&number));

@@ -72,8 +72,15 @@ impl Topic {
         let (mut handed_out, mut bytes) = (0, 0);
         while handed_out < request.max {
             let queue = &self.queues[at];
-            let Some((priority, ready)) = queue.head(end, &self.shelf) else { break };
-            let slot = queue.slot(ready);
+            // The usual case stays in registers: what `head` returns goes through memory, and is read
+            // in other pieces than it was written in, for which the processor waits.
+            let (priority, ready, slot) = match queue.fresh_head(end) {
+                Some(fresh) => (0, Ready::Fresh(fresh), fresh.slot),
+                None => match queue.head(end, &self.shelf) {
+                    Some((priority, ready)) => (priority, ready, queue.slot(ready)),
+                    None => break,
+                },
+            };
             let Some(kept) = self.shelf.get(slot) else { break };
             let expires_at = match retention_ms {
                 ms if ms > 0 && !kept.stamped => {
@@ -108,14 +115,11 @@ impl Topic {
             if request.take {
                 self.take(now, at, end, found, out, ledger);
             } else {
-                let message = self.shelf.message(kept);
-                let at_once =
-                    Delivery { message, receipt: None, attempt: 1, at: now, deadline, expires_at };
-                out.push(at_once);
                 let (receipt, attempt) = self.lend(now, at, end, found, deadline);
-                if let Some(delivery) = out.last_mut() {
-                    (delivery.receipt, delivery.attempt) = (Some(receipt), attempt);
-                }
+                let Some(kept) = self.shelf.get(slot) else { break };
+                let message = self.shelf.message(kept);
+                let receipt = Some(receipt);
+                out.push(Delivery { message, receipt, attempt, at: now, deadline, expires_at });
             }
         }
         Ok(())

@@ -277,6 +277,16 @@ impl Queue {
         &mut self.lanes[at]
     }
 
+    /// [`Queue::head`], where that is one that was never handed out, of a queue of one priority without
+    /// anything else.
+    #[inline(always)]
+    pub fn fresh_head(&self, end: End) -> Option<Fresh> {
+        match self.lanes.as_slice() {
+            [lane] => lane.next_fresh(end),
+            _ => None,
+        }
+    }
+
     /// What is handed out next, and its priority. The back of the queue is the back of its lowest
     /// priority.
     #[inline]

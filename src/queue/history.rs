@@ -453,7 +453,7 @@ impl History {
             lone: false,
             seq: item.seq,
             number: item.number,
-            body: item.body.again(),
+            body: item.body.held().cloned(),
             published_at: item.published_at,
             extra: item.extra.clone(),
         }

@@ -180,6 +180,18 @@ impl Lane {
         self.peek_unkeyed(end, shelf).map(|(_, ready)| ready)
     }
 
+    /// What is handed out next from an end, where nothing ever came back and nothing has an ordering key.
+    #[inline(always)]
+    pub fn next_fresh(&self, end: End) -> Option<Fresh> {
+        if !self.returned.is_empty() || self.turns.is_some() {
+            return None;
+        }
+        match end {
+            End::Front => self.ring.front().copied(),
+            End::Back => self.ring.back().copied(),
+        }
+    }
+
     /// What is handed out next from an end.
     #[inline]
     pub fn next(&self, end: End, shelf: &Shelf) -> Option<Ready> {

@@ -167,7 +167,7 @@ pub struct NewMessage {
 
 impl NewMessage {
     /// A message that is only a body.
-    pub fn plain(body: Bytes) -> Self {
+    pub fn plain(body: impl Into<Content>) -> Self {
         NewMessage { body: body.into(), extra: None }
     }
 

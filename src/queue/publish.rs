@@ -29,11 +29,12 @@ impl Topic {
     ///
     /// Numbers: one from the ledger for a message in one queue, one more than queues for several,
     /// and one for a dedup key.
+    #[inline]
     pub fn publish(
         &mut self,
         now: Timestamp,
         to: Option<u32>,
-        mut message: NewMessage,
+        message: NewMessage,
         keep_body: bool,
         ledger: &mut Ledger,
     ) -> Result<Placed, Refusal> {
@@ -44,6 +45,19 @@ impl Topic {
             }
             return self.publish_plain(now, message, keep_body, ledger);
         }
+        self.publish_whole(now, to, message, keep_body, ledger)
+    }
+
+    /// The long way, apart so that the short one is inlined.
+    #[inline(never)]
+    fn publish_whole(
+        &mut self,
+        now: Timestamp,
+        to: Option<u32>,
+        mut message: NewMessage,
+        keep_body: bool,
+        ledger: &mut Ledger,
+    ) -> Result<Placed, Refusal> {
         if self.policy.paused_in {
             return Err(Refusal::Paused);
         }

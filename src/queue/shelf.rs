@@ -54,12 +54,6 @@ impl Body {
             Body::OnDisk(_) => None,
         }
     }
-
-    /// The bytes once more, if they are in memory.
-    #[inline]
-    pub fn again(&self) -> Option<Content> {
-        self.held().map(Content::again)
-    }
 }
 
 fn length(bytes: usize) -> u32 {
@@ -390,7 +384,7 @@ impl Shelf {
             lone: kept.lone != 0,
             seq: kept.seq,
             number: kept.number,
-            body: kept.body.again(),
+            body: kept.body.held().cloned(),
             published_at: kept.published_at,
             extra: kept.extra.clone(),
         }

@@ -14,7 +14,7 @@ async fn default_topic(broker: &TestBroker) -> TopicHandle {
 }
 
 fn publish(bodies: &'static [&'static str]) -> Op {
-    let messages = bodies.iter().map(|body| NewMessage::plain((*body).into())).collect();
+    let messages = bodies.iter().map(|body| NewMessage::plain(*body)).collect();
     Op::Publish { to: None, messages }
 }
 

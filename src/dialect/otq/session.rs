@@ -108,7 +108,7 @@ struct Rows {
     extra: Option<Arc<Extra>>,
     left: u64,
     /// Rows taken off the wire and not handed to the topics yet; `None`: too long.
-    gathered: Vec<Option<Bytes>>,
+    gathered: Vec<Option<Content>>,
     gathered_bytes: usize,
 }
 
@@ -774,16 +774,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         while open.left > 0 && !enough {
             let row = match self.lines.next(&mut self.input, body_bytes_max) {
                 // A copy of its own: a slice would keep the whole read buffer alive.
-                Some(Line::Whole(row)) => Some(Bytes::copy_from_slice(&row)),
+                Some(Line::Whole(row)) => Some(Content::from(&*row)),
                 Some(Line::TooLong) => None,
                 None => break,
             };
-            let is_command = |row: &Bytes| codec::looks_like_command(row, self.config.rows_max);
+            let is_command =
+                |row: &Content| codec::looks_like_command(row.body(), self.config.rows_max);
             if self.suspicious && row.as_ref().is_some_and(is_command) {
                 return Taken::Command;
             }
             open.left -= 1;
-            open.gathered_bytes += row.as_ref().map_or(0, Bytes::len);
+            open.gathered_bytes += row.as_ref().map_or(0, Content::len);
             open.gathered.push(row);
             enough = open.gathered.len() >= batch_max || open.gathered_bytes >= ROUND_BYTES_MAX;
         }
@@ -806,7 +807,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         }
         self.presence.traffic.received(gathered.len());
         let rows: Vec<bool> = gathered.iter().map(Option::is_some).collect();
-        let message = |body: Bytes| NewMessage { body: body.into(), extra: open.extra.clone() };
+        let message = |body| NewMessage { body, extra: open.extra.clone() };
         let mut messages: Vec<NewMessage> = gathered.into_iter().flatten().map(message).collect();
         let mut jobs = Vec::with_capacity(open.targets.len());
         for (at, target) in open.targets.iter().enumerate() {

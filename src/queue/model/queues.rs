@@ -687,7 +687,7 @@ impl World {
             }
         });
         let body = vec![b'x'; draft.bytes];
-        let Some(mut extra) = extra else { return NewMessage::plain(body.into()) };
+        let Some(mut extra) = extra else { return NewMessage::plain(body) };
         let body = match extra.client_id.take_if(|_| draft.id_before) {
             Some(id) => Content::with_id(&id, &body),
             None => body.into(),
