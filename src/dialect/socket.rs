@@ -8,6 +8,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
     time::timeout,
 };
 
@@ -47,6 +48,17 @@ pub async fn write_out(
     Ok(())
 }
 
+/// Reads what is there: at least a byte, or none at the end of the stream.
+///
+/// Errors: `WouldBlock` when there is nothing. A read that leaves room in `into` has emptied the socket, and
+/// the runtime remembers that: nobody has to ask the kernel once more to hear that there is nothing.
+pub fn read_now(stream: &mut TcpStream, into: &mut BytesMut) -> io::Result<usize> {
+    // Constrained it would say that there is nothing once the task has done much, and who then looks
+    // whether there is something would hear that there is, and so on.
+    let read = tokio::task::unconstrained(stream.read_buf(into)).now_or_never();
+    read.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
+}
+
 /// Closes without the kernel throwing away what was written, as it does when the client has sent more
 /// meanwhile.
 pub async fn close(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
@@ -76,7 +88,7 @@ impl Attention {
     }
 
     /// Waits until there is something to read. May be dropped at any await.
-    pub async fn readable(&mut self, stream: &tokio::net::TcpStream) -> io::Result<()> {
+    pub async fn readable(&mut self, stream: &TcpStream) -> io::Result<()> {
         self.first(async || stream.readable().await).await
     }
 

@@ -54,7 +54,7 @@ impl Socket {
     pub fn read(&mut self) -> io::Result<usize> {
         self.input.reserve(if self.busy { READ_BYTES } else { IDLE_BYTES });
         let room = self.input.capacity() - self.input.len();
-        let count = self.stream.try_read_buf(&mut self.input)?;
+        let count = socket::read_now(&mut self.stream, &mut self.input)?;
         // A client that fills the buffer sends much: the next read takes more at once.
         self.busy = count >= room || (self.busy && count > IDLE_BYTES);
         Ok(count)

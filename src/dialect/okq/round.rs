@@ -84,6 +84,8 @@ pub struct Round {
     ids: Vec<u8>,
     pushed_bytes: usize,
     receives: usize,
+    /// Requests of the round before: as many are expected of this one.
+    expected: usize,
 }
 
 /// How a client names an event: as octoq made the id, or as a publisher chose it.
@@ -126,6 +128,11 @@ pub fn receive(expires: Option<Duration>, max: usize) -> Receive {
 }
 
 impl Round {
+    /// The one that follows it.
+    pub fn next(&self) -> Round {
+        Round { expected: self.due.len(), ..Round::default() }
+    }
+
     /// Nothing is asked and nothing answered.
     pub fn is_empty(&self) -> bool {
         self.due.is_empty() && self.parts.is_empty()
@@ -138,9 +145,16 @@ impl Round {
             || self.receives >= RECEIVES_MAX
     }
 
+    fn answer(&mut self, due: Due) {
+        if self.due.is_empty() {
+            self.due.reserve(self.expected);
+        }
+        self.due.push(due);
+    }
+
     /// Answers a request.
     pub fn say(&mut self, bytes: &'static [u8]) {
-        self.due.push(Due::Said(bytes));
+        self.answer(Due::Said(bytes));
     }
 
     /// Answers a request; what is written anew goes behind what was.
@@ -150,7 +164,7 @@ impl Round {
         } else {
             let mut bytes = Vec::new();
             write(&mut bytes);
-            self.due.push(Due::Bytes(bytes));
+            self.answer(Due::Bytes(bytes));
         }
     }
 
@@ -211,7 +225,10 @@ impl Round {
             }
             _ => {
                 let to = target.queue.clone();
-                self.add(part, Op::Publish { to, messages: vec![message] });
+                let begins = self.due.is_empty();
+                let mut messages = Vec::with_capacity(if begins { self.expected } else { 1 });
+                messages.push(message);
+                self.add(part, Op::Publish { to, messages });
                 0
             }
         };
@@ -225,7 +242,7 @@ impl Round {
         let start = self.ids.len();
         self.ids.extend_from_slice(id);
         self.pushed_bytes += id.len();
-        self.due.push(Due::Pushed { at, nth, id: (start as u32, self.ids.len() as u32) });
+        self.answer(Due::Pushed { at, nth, id: (start as u32, self.ids.len() as u32) });
     }
 
     /// A push that is answered at once.
@@ -255,7 +272,7 @@ impl Round {
         self.receives += 1;
         let request = receive(pop.expires, max);
         let at = self.add(part, Op::Receive { queue, request, wait: None });
-        self.due.push(Due::PoppedAll { at });
+        self.answer(Due::PoppedAll { at });
     }
 
     fn pop_one(&mut self, part: usize, target: &Target, expires: Option<Duration>) {
@@ -271,21 +288,21 @@ impl Round {
             merged.wanted += 1;
             request.max = merged.wanted;
             let nth = merged.wanted as u32 - 1;
-            self.due.push(Due::Popped { at, nth });
+            self.answer(Due::Popped { at, nth });
             return;
         }
         self.receives += 1;
         let (queue, request) = (target.queue.clone(), receive(expires, 1));
         let at = self.add(part, Op::Receive { queue: queue.clone(), request, wait: None });
         self.merged.push(Merged { at, wanted: 1, queue, expires });
-        self.due.push(Due::Popped { at, nth: 0 });
+        self.answer(Due::Popped { at, nth: 0 });
     }
 
     /// A peek.
     pub fn peek(&mut self, target: &Target, caller: &Caller, end: End) {
         let op = Op::Peek { queue: target.queue.clone(), end, max: 1 };
         let at = self.ask(target, caller, op);
-        self.due.push(Due::Peeked { at });
+        self.answer(Due::Peeked { at });
     }
 
     /// An ack, whatever the state of the event.
@@ -305,20 +322,20 @@ impl Round {
             }
         };
         let at = self.place(part);
-        self.due.push(Due::Found { at, nth: nth as u32 });
+        self.answer(Due::Found { at, nth: nth as u32 });
     }
 
     /// An event that is to be handed out again, each by itself: the latest is the next.
     pub fn nack(&mut self, target: &Target, caller: &Caller, named: Named, delay: Duration) {
         let nack = Nack::Fail { delay: (!delay.is_zero()).then_some(delay), error: None };
         let at = self.ask(target, caller, Op::Nack(vec![(named, nack)]));
-        self.due.push(Due::Found { at, nth: 0 });
+        self.answer(Due::Found { at, nth: 0 });
     }
 
     /// QFLUSH.
     pub fn flush(&mut self, target: &Target, caller: &Caller) {
         let at = self.ask(target, caller, Op::Clear { queue: target.queue.clone() });
-        self.due.push(Due::Flushed { at });
+        self.answer(Due::Flushed { at });
     }
 
     /// QSTATUS and QINFO of named queues.
@@ -336,7 +353,7 @@ impl Round {
             (name, target.map(counts))
         });
         let rows = rows.collect();
-        self.due.push(Due::Figures { figures, text, rows });
+        self.answer(Due::Figures { figures, text, rows });
     }
 
     /// Sends the jobs on their way.

@@ -14,7 +14,7 @@ use super::{Okq, refusal};
 use crate::broker::{Arrival, Broker, BrokerError, Caller, Named, Presence};
 use crate::config::OkqConfig;
 use crate::dialect::door::{Seat, shut_down};
-use crate::dialect::socket::Attention;
+use crate::dialect::socket::{Attention, read_now};
 use crate::queue::*;
 use bytes::{Buf, Bytes, BytesMut};
 use rustc_hash::FxHashMap;
@@ -65,7 +65,7 @@ pub struct Talk {
     pub(super) input: BytesMut,
     /// When the request that has begun must be whole.
     whole_by: Option<Instant>,
-    /// The last read filled the buffer.
+    /// The client sends much at a time.
     busy: bool,
     pub(super) out: Vec<u8>,
     pub(super) round: Round,
@@ -182,7 +182,7 @@ impl Talk {
         let wanted = if self.busy { READ_BYTES } else { IDLE_BYTES };
         self.input.reserve(wanted);
         let room = self.input.capacity() - self.input.len();
-        match self.stream.try_read_buf(&mut self.input) {
+        match read_now(&mut self.stream, &mut self.input) {
             Ok(count) => {
                 // A client that fills the buffer sends much: the next read takes more at once.
                 self.busy = count >= room || (self.busy && count > IDLE_BYTES);
@@ -230,16 +230,17 @@ impl Talk {
     /// A connection that waits holds no buffers.
     fn give_back_room(&mut self) {
         if self.input.is_empty() {
-            (self.input, self.busy) = (BytesMut::new(), false);
+            self.input = BytesMut::new();
         }
-        (self.out, self.round) = (Vec::new(), Round::default());
+        self.out = Vec::new();
         (self.rounds, self.whole_by) = (VecDeque::new(), None);
     }
 
     /// Sends the round's jobs on their way.
     fn submit(&mut self) {
         if !self.round.is_empty() {
-            let mut round = std::mem::take(&mut self.round);
+            let next = self.round.next();
+            let mut round = std::mem::replace(&mut self.round, next);
             match round.pushes() {
                 0 => (),
                 pushes => self.presence.traffic.received(pushes),

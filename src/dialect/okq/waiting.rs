@@ -11,6 +11,7 @@ use super::session::Talk;
 use super::targets::Target;
 use crate::broker::{BrokerError, Caller, Consumer, Home, Job, Op, Reply, Slot};
 use crate::dialect::door::shut_down;
+use crate::dialect::socket::read_now;
 use crate::queue::Delivery;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
@@ -334,7 +335,7 @@ fn watch<'a>(
 }
 
 /// Returns when the client has closed; what it sends until then is kept.
-async fn hang_up(stream: &TcpStream, input: &mut BytesMut) -> io::Result<()> {
+async fn hang_up(stream: &mut TcpStream, input: &mut BytesMut) -> io::Result<()> {
     loop {
         if input.len() >= AHEAD_BYTES_MAX {
             // It sent so much ahead that it is not listened to until it has its answer.
@@ -342,7 +343,7 @@ async fn hang_up(stream: &TcpStream, input: &mut BytesMut) -> io::Result<()> {
         }
         stream.readable().await?;
         input.reserve(READ_BYTES);
-        match stream.try_read_buf(input) {
+        match read_now(stream, input) {
             Ok(0) => return Ok(()),
             Ok(_) => (),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => (),
