@@ -48,15 +48,43 @@ pub async fn write_out(
     Ok(())
 }
 
-/// Reads what is there: at least a byte, or none at the end of the stream.
-///
-/// Errors: `WouldBlock` when there is nothing. A read that leaves room in `into` has emptied the socket, and
-/// the runtime remembers that: nobody has to ask the kernel once more to hear that there is nothing.
-pub fn read_now(stream: &mut TcpStream, into: &mut BytesMut) -> io::Result<usize> {
-    // Constrained it would say that there is nothing once the task has done much, and who then looks
-    // whether there is something would hear that there is, and so on.
-    let read = tokio::task::unconstrained(stream.read_buf(into)).now_or_never();
-    read.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
+/// Bytes read at a time from a client that sends much.
+const READ_BYTES: usize = 64 << 10;
+/// A client that sent much has to send little this often before it counts as one that does not: what it sends
+/// at once may have come in pieces.
+const LITTLE_MAX: u8 = 16;
+
+/// How much is read at a time from a client.
+#[derive(Debug)]
+pub struct Appetite {
+    /// Bytes read at a time from a client that does not send much.
+    idle_bytes: usize,
+    /// So many times it may send little and still counts as one that sends much.
+    much: u8,
+}
+
+impl Appetite {
+    /// Of a client that has sent nothing yet.
+    pub fn new(idle_bytes: usize) -> Self {
+        Appetite { idle_bytes, much: 0 }
+    }
+
+    /// Reads what is there: at least a byte, or none at the end of the stream.
+    ///
+    /// Errors: `WouldBlock` when there is nothing. A read that leaves room in `into` has emptied the socket,
+    /// and the runtime remembers that: nobody asks the kernel once more to hear that there is nothing.
+    pub fn read(&mut self, stream: &mut TcpStream, into: &mut BytesMut) -> io::Result<usize> {
+        into.reserve(if self.much > 0 { READ_BYTES } else { self.idle_bytes });
+        let room = into.capacity() - into.len();
+        // Constrained it would say that there is nothing once the task has done much, and whoever then
+        // asks whether there is something would hear that there is, and so on.
+        let read = tokio::task::unconstrained(stream.read_buf(into)).now_or_never();
+        let count = read.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))?;
+        let filled = count >= room.min(READ_BYTES);
+        let large = self.much > 0 && count > self.idle_bytes;
+        self.much = if filled || large { LITTLE_MAX } else { self.much.saturating_sub(1) };
+        Ok(count)
+    }
 }
 
 /// Closes without the kernel throwing away what was written, as it does when the client has sent more

@@ -1,14 +1,12 @@
 //! The socket of a connection with what is still to be written to it.
 
-use crate::dialect::socket::{self, Attention};
+use crate::dialect::socket::{self, Appetite, Attention};
 use bytes::BytesMut;
 use std::{io, time::Duration};
 use tokio::net::TcpStream;
 
 /// Bytes of replies that are gathered before they are written.
 pub const OUT_BYTES: usize = 64 << 10;
-/// Bytes read at a time from a client that sends much.
-const READ_BYTES: usize = 64 << 10;
 /// Bytes read at a time from one that does not.
 const IDLE_BYTES: usize = 4 << 10;
 
@@ -20,8 +18,7 @@ pub struct Socket {
     pub input: BytesMut,
     /// What is to be written.
     pub out: Vec<u8>,
-    /// The last read filled the buffer.
-    busy: bool,
+    appetite: Appetite,
     /// How long the client may leave what is written unread.
     stuck: Duration,
 }
@@ -34,7 +31,7 @@ impl Socket {
             attention: Attention::new(poll),
             input: BytesMut::new(),
             out: Vec::new(),
-            busy: false,
+            appetite: Appetite::new(IDLE_BYTES),
             stuck,
         }
     }
@@ -52,12 +49,7 @@ impl Socket {
     ///
     /// Errors: `WouldBlock` when there was nothing to read after all.
     pub fn read(&mut self) -> io::Result<usize> {
-        self.input.reserve(if self.busy { READ_BYTES } else { IDLE_BYTES });
-        let room = self.input.capacity() - self.input.len();
-        let count = socket::read_now(&mut self.stream, &mut self.input)?;
-        // A client that fills the buffer sends much: the next read takes more at once.
-        self.busy = count >= room || (self.busy && count > IDLE_BYTES);
-        Ok(count)
+        self.appetite.read(&mut self.stream, &mut self.input)
     }
 
     /// Writes what there is once it is much.

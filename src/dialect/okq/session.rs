@@ -14,7 +14,7 @@ use super::{Okq, refusal};
 use crate::broker::{Arrival, Broker, BrokerError, Caller, Named, Presence};
 use crate::config::OkqConfig;
 use crate::dialect::door::{Seat, shut_down};
-use crate::dialect::socket::{Attention, read_now};
+use crate::dialect::socket::{Appetite, Attention};
 use crate::queue::*;
 use bytes::{Buf, Bytes, BytesMut};
 use rustc_hash::FxHashMap;
@@ -25,8 +25,8 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-/// Bytes read at a time from a client that sends much.
-const READ_BYTES: usize = 64 << 10;
+/// A buffer for answers above this is given back once they are written.
+const OUT_BYTES_KEPT: usize = 64 << 10;
 /// Bytes read at a time from one that does not.
 const IDLE_BYTES: usize = 2 << 10;
 /// Rounds whose answers may be outstanding.
@@ -65,8 +65,7 @@ pub struct Talk {
     pub(super) input: BytesMut,
     /// When the request that has begun must be whole.
     whole_by: Option<Instant>,
-    /// The client sends much at a time.
-    busy: bool,
+    appetite: Appetite,
     pub(super) out: Vec<u8>,
     pub(super) round: Round,
     rounds: VecDeque<Round>,
@@ -105,7 +104,7 @@ impl Talk {
             decoder: Decoder::default(),
             input: BytesMut::new(),
             whole_by: None,
-            busy: false,
+            appetite: Appetite::new(IDLE_BYTES),
             out: Vec::new(),
             round: Round::default(),
             rounds: VecDeque::new(),
@@ -179,15 +178,8 @@ impl Talk {
 
     /// Reads what is there; false at the end of the stream.
     fn read_now(&mut self) -> io::Result<bool> {
-        let wanted = if self.busy { READ_BYTES } else { IDLE_BYTES };
-        self.input.reserve(wanted);
-        let room = self.input.capacity() - self.input.len();
-        match read_now(&mut self.stream, &mut self.input) {
-            Ok(count) => {
-                // A client that fills the buffer sends much: the next read takes more at once.
-                self.busy = count >= room || (self.busy && count > IDLE_BYTES);
-                Ok(count > 0)
-            }
+        match self.appetite.read(&mut self.stream, &mut self.input) {
+            Ok(count) => Ok(count > 0),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
             Err(error) => Err(error),
         }
@@ -298,7 +290,7 @@ impl Talk {
             .await
             .map_err(|_| io::ErrorKind::TimedOut)??;
         self.out.clear();
-        if self.out.capacity() > READ_BYTES {
+        if self.out.capacity() > OUT_BYTES_KEPT {
             self.out = Vec::new();
         }
         Ok(())

@@ -11,7 +11,7 @@ use super::session::Talk;
 use super::targets::Target;
 use crate::broker::{BrokerError, Caller, Consumer, Home, Job, Op, Reply, Slot};
 use crate::dialect::door::shut_down;
-use crate::dialect::socket::read_now;
+use crate::dialect::socket::Appetite;
 use crate::queue::Delivery;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
@@ -336,14 +336,14 @@ fn watch<'a>(
 
 /// Returns when the client has closed; what it sends until then is kept.
 async fn hang_up(stream: &mut TcpStream, input: &mut BytesMut) -> io::Result<()> {
+    let mut appetite = Appetite::new(READ_BYTES);
     loop {
         if input.len() >= AHEAD_BYTES_MAX {
             // It sent so much ahead that it is not listened to until it has its answer.
             std::future::pending::<()>().await;
         }
         stream.readable().await?;
-        input.reserve(READ_BYTES);
-        match read_now(stream, input) {
+        match appetite.read(stream, input) {
             Ok(0) => return Ok(()),
             Ok(_) => (),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => (),
