@@ -3,20 +3,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod common;
+#[path = "common/frames.rs"]
+mod frames;
+#[path = "common/raw_socket.rs"]
+mod raw_socket;
 
 use common::*;
+use frames::{Message, Socket};
 use futures_util::{SinkExt as _, StreamExt as _, future::join_all};
+use raw_socket::{Raw, UPGRADE};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    time::timeout,
-};
-use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
+use tokio_tungstenite::client_async;
 
 /// A well-behaved subscriber.
 struct Subscriber {
-    socket: WebSocketStream<TcpStream>,
+    socket: Socket,
 }
 
 impl Subscriber {
@@ -70,103 +72,7 @@ impl Subscriber {
 
     /// Reads up to the close frame; its code. Then the socket closes, too.
     async fn close_code(&mut self) -> u16 {
-        let code = loop {
-            match self.frame().await {
-                Some(Message::Close(Some(frame))) => break frame.code.into(),
-                Some(Message::Close(None)) | None => panic!("no reason for the close"),
-                Some(_) => (),
-            }
-        };
-        let rest = timeout(PATIENCE, self.socket.next()).await.expect("a close in time");
-        assert!(matches!(rest, None | Some(Err(_))), "{rest:?} behind the close");
-        code
-    }
-}
-
-/// A client that speaks WebSocket byte by byte, so that it can speak it badly.
-struct Raw {
-    wire: Wire,
-}
-
-const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-
-impl Raw {
-    async fn connect(broker: &TestBroker, path: &str) -> Self {
-        let address = broker.door("http");
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        // So that a client that does not read is noticed early.
-        socket.set_recv_buffer_size(4096).unwrap();
-        let mut wire = Wire { stream: socket.connect(address).await.unwrap() };
-        let (topic, query) = path.split_once('?').unwrap_or((path, ""));
-        wire.send(format!(
-            "GET /v1/topics/{topic}/ws?{query} HTTP/1.1\r\nHost: {address}\r\n{UPGRADE}\r\n"
-        ))
-        .await;
-        assert!(wire.line().await.contains(" 101 "));
-        while wire.line().await.trim_end() != "" {}
-        Raw { wire }
-    }
-
-    /// Opcode and payload of the next frame; `None` when the socket has closed.
-    async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
-        let read = async {
-            let stream = &mut self.wire.stream;
-            let first = stream.read_u8().await?;
-            assert_eq!(first & 0xf0, 0x80, "whole frames without extensions");
-            let length = match stream.read_u8().await? {
-                126 => u64::from(stream.read_u16().await?),
-                127 => stream.read_u64().await?,
-                short => u64::from(short),
-            };
-            let mut payload = vec![0; usize::try_from(length).unwrap()];
-            stream.read_exact(&mut payload).await?;
-            Ok::<_, std::io::Error>((first & 0x0f, payload))
-        };
-        timeout(PATIENCE, read).await.expect("a frame in time").ok()
-    }
-
-    async fn json(&mut self) -> Value {
-        loop {
-            match self.frame().await {
-                Some((1, text)) => return serde_json::from_slice(&text).unwrap(),
-                Some((9, _)) => (),
-                other => panic!("{other:?} is not a text frame"),
-            }
-        }
-    }
-
-    async fn close_code(&mut self) -> u16 {
-        loop {
-            let (opcode, payload) = self.frame().await.expect("a close frame before the end");
-            if opcode == 8 {
-                return u16::from_be_bytes([payload[0], payload[1]]);
-            }
-        }
-    }
-
-    /// After its close frame the broker says nothing more and ends the socket.
-    async fn expect_end(&mut self) {
-        assert_eq!(self.frame().await, None);
-    }
-
-    /// A frame as a client must send it: masked, here with zeros.
-    async fn send(&mut self, first: u8, payload: &[u8]) {
-        let mut frame = vec![first];
-        match u16::try_from(payload.len()) {
-            Ok(short) if short < 126 => frame.push(0x80 | short as u8),
-            Ok(middle) => {
-                frame.push(0x80 | 126);
-                frame.extend(middle.to_be_bytes());
-            }
-            Err(_) => {
-                frame.push(0x80 | 127);
-                frame.extend((payload.len() as u64).to_be_bytes());
-            }
-        }
-        frame.extend([0; 4]);
-        frame.extend(payload);
-        self.wire.send(frame).await;
+        frames::close_code_and_end(&mut self.socket).await
     }
 }
 
@@ -354,7 +260,7 @@ async fn pings_are_answered_and_silent_clients_pinged() {
 #[actix_web::test]
 async fn a_client_that_answers_no_ping_is_let_go() {
     let broker = TestBroker::start_with(&["ws.ping_s=1", "ws.timeout_s=1"]).await;
-    let mut raw = Raw::connect(&broker, "pubsub").await;
+    let mut raw = Raw::open(&broker, "/v1/topics/pubsub/ws").await;
     assert_eq!(raw.close_code().await, 1008);
     raw.expect_end().await;
     eventually("it is forgotten", async || {
@@ -369,7 +275,7 @@ async fn a_close_is_answered() {
     let (mut subscriber, _) = Subscriber::subscribed(&broker, "pubsub").await;
     subscriber.socket.close(None).await.unwrap();
     assert_eq!(subscriber.close_code().await, 1000);
-    let mut raw = Raw::connect(&broker, "pubsub").await;
+    let mut raw = Raw::open(&broker, "/v1/topics/pubsub/ws").await;
     raw.send(0x88, &[]).await;
     assert_eq!(raw.close_code().await, 1000);
     raw.expect_end().await;
@@ -395,7 +301,7 @@ async fn what_a_client_says_is_answered_with_an_error_and_nothing_ends() {
 #[actix_web::test]
 async fn a_frame_above_the_limit_closes_with_1009() {
     let broker = TestBroker::start_with(&["ws.frame_bytes_max=1000"]).await;
-    let mut raw = Raw::connect(&broker, "pubsub").await;
+    let mut raw = Raw::open(&broker, "/v1/topics/pubsub/ws").await;
     raw.send(0x81, &[b'x'; 1000]).await;
     assert_eq!(
         (raw.json().await["type"].clone(), raw.json().await["type"].clone()),
@@ -406,7 +312,7 @@ async fn a_frame_above_the_limit_closes_with_1009() {
     raw.expect_end().await;
 
     // Announced, and never sent: what is buffered of it has the same bound.
-    let mut raw = Raw::connect(&broker, "pubsub").await;
+    let mut raw = Raw::open(&broker, "/v1/topics/pubsub/ws").await;
     raw.wire
         .send([&[0x82, 0xff][..], &(1u64 << 40).to_be_bytes(), &[0; 4], &[0; 1100]].concat())
         .await;
@@ -424,7 +330,7 @@ async fn a_malformed_frame_closes_with_1002() {
         ("a continuation of nothing", &[0x80, 0x80, 0, 0, 0, 0]),
     ];
     for (what, bytes) in table {
-        let mut raw = Raw::connect(&broker, "pubsub").await;
+        let mut raw = Raw::open(&broker, "/v1/topics/pubsub/ws").await;
         raw.wire.send(bytes).await;
         assert_eq!(raw.close_code().await, 1002, "{what}");
         raw.expect_end().await;
@@ -439,7 +345,7 @@ async fn a_malformed_frame_closes_with_1002() {
 #[actix_web::test]
 async fn a_half_sent_frame_and_an_end_are_a_departure() {
     let broker = TestBroker::start().await;
-    let mut raw = Raw::connect(&broker, "pubsub").await;
+    let mut raw = Raw::open(&broker, "/v1/topics/pubsub/ws").await;
     raw.wire.send([0x81, 0xfe, 0x01]).await;
     raw.wire.stream.shutdown().await.unwrap();
     drop(raw);
@@ -472,7 +378,7 @@ async fn flood(broker: &TestBroker, first: u64) {
 async fn a_client_that_does_not_read_misses_messages_and_is_told() {
     let broker = TestBroker::start_with(&SMALL).await;
     create(&broker, "flood", json!({"durability": "memory", "history_messages": 20})).await;
-    let mut raw = Raw::connect(&broker, "flood?slow=drop").await;
+    let mut raw = Raw::open(&broker, "/v1/topics/flood/ws?slow=drop").await;
     flood(&broker, 1).await;
     publish(&broker, "flood", &["end"]).await;
 
@@ -503,7 +409,7 @@ async fn a_client_that_does_not_read_misses_messages_and_is_told() {
 async fn a_client_that_does_not_read_is_closed_with_1013_if_it_wants() {
     let broker = TestBroker::start_with(&SMALL).await;
     create(&broker, "flood", json!({"durability": "memory"})).await;
-    let mut raw = Raw::connect(&broker, "flood?slow=close").await;
+    let mut raw = Raw::open(&broker, "/v1/topics/flood/ws?slow=close").await;
     flood(&broker, 1).await;
     assert_eq!(raw.json().await["type"], "subscribed");
     let mut next = 1;
@@ -532,7 +438,7 @@ async fn subscribers_of_a_deleted_topic_are_closed_with_4404() {
     let broker = TestBroker::start().await;
     create(&broker, "t", json!({})).await;
     let (mut subscriber, _) = Subscriber::subscribed(&broker, "t").await;
-    let mut raw = Raw::connect(&broker, "t").await;
+    let mut raw = Raw::open(&broker, "/v1/topics/t/ws").await;
     assert_eq!(broker.http("DELETE", "/v1/topics/t", "").await.status, 204);
     assert_eq!(subscriber.close_code().await, 4404);
     assert_eq!(raw.close_code().await, 4404);

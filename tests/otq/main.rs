@@ -4,6 +4,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/frames.rs"]
+mod frames;
 
 mod commands;
 mod conform;

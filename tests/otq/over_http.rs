@@ -1,6 +1,7 @@
 //! otq over a WebSocket of the native door: the same dialogues as over TCP.
 
 use super::common::{PATIENCE, TestBroker, Wire, eventually, http};
+use super::frames::{Message, Socket, close_code_and_end};
 use super::{dialogue, expect_connections};
 use futures_util::{SinkExt as _, StreamExt as _};
 use octoq::conform;
@@ -10,9 +11,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::timeout,
 };
-use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
-
-type Socket = WebSocketStream<TcpStream>;
+use tokio_tungstenite::client_async;
 
 async fn connect(broker: &TestBroker) -> Socket {
     let address = broker.door("http");
@@ -32,20 +31,6 @@ async fn expect(socket: &mut Socket, expected: &str) {
         }
     }
     assert_eq!(String::from_utf8_lossy(&got), expected);
-}
-
-/// Reads up to the close frame; its code. Then the socket closes, too.
-async fn close_code(socket: &mut Socket) -> u16 {
-    let code = loop {
-        match timeout(PATIENCE, socket.next()).await.expect("a close in time") {
-            Some(Ok(Message::Close(Some(frame)))) => break frame.code.into(),
-            Some(Ok(_)) => (),
-            other => panic!("{other:?} is no reason for the close"),
-        }
-    };
-    let rest = timeout(PATIENCE, socket.next()).await.expect("a close in time");
-    assert!(matches!(rest, None | Some(Err(_))), "{rest:?} behind the close");
-    code
 }
 
 /// A TCP address at which every connection is passed on over a WebSocket, in small pieces that are
@@ -140,7 +125,7 @@ async fn a_conversation_and_its_socket_end_together() {
         .await
         .unwrap();
     expect(&mut socket, "PONG\r\nENDOFRESP\r\n").await;
-    assert_eq!(close_code(&mut socket).await, 1000);
+    assert_eq!(close_code_and_end(&mut socket).await, 1000);
 
     // What was said before the client closed is answered.
     let mut socket = connect(&broker).await;
@@ -161,7 +146,7 @@ async fn a_conversation_and_its_socket_end_together() {
     let mut socket = connect(&broker).await;
     socket.send(Message::Text("OTQ SUBSCRIBE pubsub\r\n".into())).await.unwrap();
     expect(&mut socket, "PROCEED\r\n").await;
-    let (code, _) = tokio::join!(close_code(&mut socket), broker.stop());
+    let (code, _) = tokio::join!(close_code_and_end(&mut socket), broker.stop());
     assert_eq!(code, 1001);
 }
 
@@ -186,7 +171,7 @@ async fn rights_are_those_of_the_http_caller_and_messages_are_bounded() {
     socket.send(Message::Text("OTQ CLEAR default\r\n".into())).await.unwrap();
     expect(&mut socket, "DECLINE:Unauthorized access\nENDOFRESP\r\n").await;
     socket.send(Message::Text("x".repeat(1001).into())).await.unwrap();
-    assert_eq!(close_code(&mut socket).await, 1009);
+    assert_eq!(close_code_and_end(&mut socket).await, 1009);
 
     let plain = http(address, "GET", "/v1/otq", &[], b"").await;
     plain.expect_problem(400, "invalid_request");

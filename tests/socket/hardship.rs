@@ -1,7 +1,7 @@
 //! Slow clients, brokers that stop, and brokers that are killed.
 
-use crate::hostile::Raw;
 use crate::process::Process;
+use crate::raw_socket::Raw;
 use crate::*;
 
 const SMALL: [&str; 6] = [
@@ -16,7 +16,7 @@ const SMALL: [&str; 6] = [
 
 /// A client that subscribes, and does not read what comes.
 async fn slow(broker: &TestBroker, policy: &str) -> Raw {
-    let mut raw = Raw::of(broker).await;
+    let mut raw = Raw::open(broker, "/v1/ws").await;
     let frame = json!({"op": "subscribe", "req": 1, "topic": "flood", "slow": policy}).to_string();
     raw.send(0x81, frame.as_bytes()).await;
     assert_eq!(raw.json().await["type"], "ok");

@@ -1,90 +1,8 @@
 //! Clients that speak badly, byte by byte where that is needed.
 
+use crate::raw_socket::{Raw, UPGRADE};
 use crate::*;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-/// A client that writes its own frames.
-pub struct Raw {
-    pub wire: Wire,
-}
-
-pub const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-                           Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-
-impl Raw {
-    pub async fn of(broker: &TestBroker) -> Raw {
-        let address = broker.door("http");
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        // So that a client that does not read is noticed early.
-        socket.set_recv_buffer_size(4096).unwrap();
-        let mut wire = Wire { stream: socket.connect(address).await.unwrap() };
-        wire.send(format!("GET /v1/ws HTTP/1.1\r\nHost: {address}\r\n{UPGRADE}\r\n")).await;
-        assert!(wire.line().await.contains(" 101 "));
-        while wire.line().await.trim_end() != "" {}
-        Raw { wire }
-    }
-
-    /// Opcode and payload of the next frame; `None` when the socket has closed.
-    pub async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
-        let read = async {
-            let stream = &mut self.wire.stream;
-            let first = stream.read_u8().await?;
-            assert_eq!(first & 0xf0, 0x80, "whole frames without extensions");
-            let length = match stream.read_u8().await? {
-                126 => u64::from(stream.read_u16().await?),
-                127 => stream.read_u64().await?,
-                short => u64::from(short),
-            };
-            let mut payload = vec![0; usize::try_from(length).unwrap()];
-            stream.read_exact(&mut payload).await?;
-            Ok::<_, std::io::Error>((first & 0x0f, payload))
-        };
-        timeout(PATIENCE, read).await.expect("a frame in time").ok()
-    }
-
-    pub async fn json(&mut self) -> Value {
-        loop {
-            match self.frame().await {
-                Some((1, text)) => return serde_json::from_slice(&text).unwrap(),
-                Some((9, _)) => (),
-                other => panic!("{other:?} is not a text frame"),
-            }
-        }
-    }
-
-    pub async fn close_code(&mut self) -> u16 {
-        loop {
-            let (opcode, payload) = self.frame().await.expect("a close frame before the end");
-            if opcode == 8 {
-                return u16::from_be_bytes([payload[0], payload[1]]);
-            }
-        }
-    }
-
-    /// After its close frame the broker says nothing more and ends the socket.
-    pub async fn expect_end(&mut self) {
-        assert_eq!(self.frame().await, None);
-    }
-
-    /// A frame as a client must send it: masked, here with zeros.
-    pub async fn send(&mut self, first: u8, payload: &[u8]) {
-        let mut frame = vec![first];
-        match u16::try_from(payload.len()) {
-            Ok(short) if short < 126 => frame.push(0x80 | short as u8),
-            Ok(middle) => {
-                frame.push(0x80 | 126);
-                frame.extend(middle.to_be_bytes());
-            }
-            Err(_) => {
-                frame.push(0x80 | 127);
-                frame.extend((payload.len() as u64).to_be_bytes());
-            }
-        }
-        frame.extend([0; 4]);
-        frame.extend(payload);
-        self.wire.send(frame).await;
-    }
-}
+use tokio::io::AsyncWriteExt as _;
 
 /// Whatever a frame says, it is answered, and the socket goes on.
 #[actix_web::test]
@@ -131,7 +49,6 @@ async fn frames_that_make_no_sense_are_refused_one_by_one() {
     until(&broker, "default", "/queues/0/ready", json!(0)).await;
 }
 
-/// Attributes and JSON bodies may be nested as deep as they like: they are kept as they came.
 #[actix_web::test]
 async fn ten_thousand_receipts_that_are_none_cost_an_answer_each() {
     let broker = TestBroker::start().await;
@@ -158,7 +75,7 @@ async fn ten_thousand_receipts_that_are_none_cost_an_answer_each() {
 async fn a_message_above_the_limit_closes_with_1009() {
     let broker = TestBroker::start_with(&["ws.message_bytes_max=1000"]).await;
     let fits = format!("{:1000}", r#"{"op":"ping"}"#);
-    let mut raw = Raw::of(&broker).await;
+    let mut raw = Raw::open(&broker, "/v1/ws").await;
     raw.send(0x81, fits.as_bytes()).await;
     assert_eq!(raw.json().await["type"], "pong");
     raw.send(0x81, format!("{fits} ").as_bytes()).await;
@@ -166,7 +83,7 @@ async fn a_message_above_the_limit_closes_with_1009() {
     raw.expect_end().await;
 
     // In fragments, of which none is too long.
-    let mut raw = Raw::of(&broker).await;
+    let mut raw = Raw::open(&broker, "/v1/ws").await;
     raw.send(0x01, &fits.as_bytes()[..600]).await;
     raw.send(0x80, &fits.as_bytes()[600..]).await;
     assert_eq!(raw.json().await["type"], "pong");
@@ -177,7 +94,7 @@ async fn a_message_above_the_limit_closes_with_1009() {
     raw.expect_end().await;
 
     // Announced, and never sent.
-    let mut raw = Raw::of(&broker).await;
+    let mut raw = Raw::open(&broker, "/v1/ws").await;
     raw.wire.send([&[0x82, 0xff][..], &(1u64 << 40).to_be_bytes(), &[0; 4]].concat()).await;
     assert_eq!(raw.close_code().await, 1009);
     raw.expect_end().await;
@@ -196,12 +113,12 @@ async fn a_malformed_frame_closes_the_socket() {
         ("text that is none", 1007, &[0x81, 0x81, 0, 0, 0, 0, 0xff]),
     ];
     for (what, code, bytes) in table {
-        let mut raw = Raw::of(&broker).await;
+        let mut raw = Raw::open(&broker, "/v1/ws").await;
         raw.wire.send(bytes).await;
         assert_eq!(raw.close_code().await, code, "{what}");
         raw.expect_end().await;
     }
-    let mut raw = Raw::of(&broker).await;
+    let mut raw = Raw::open(&broker, "/v1/ws").await;
     raw.send(0x01, b"a message").await;
     raw.send(0x81, b"within a message").await;
     assert_eq!(raw.close_code().await, 1002);
@@ -213,7 +130,7 @@ async fn a_client_that_vanishes_within_a_frame_leaves_nothing_behind() {
     let broker = TestBroker::start().await;
     create(&broker, "t", "broker").await;
     publish(&broker, "t", &["x"]).await;
-    let mut raw = Raw::of(&broker).await;
+    let mut raw = Raw::open(&broker, "/v1/ws").await;
     raw.send(0x81, br#"{"op":"consume","topic":"t","req":1}"#).await;
     assert_eq!(raw.json().await["type"], "ok");
     assert_eq!(raw.json().await["type"], "delivery");
@@ -232,7 +149,7 @@ async fn a_client_that_vanishes_within_a_frame_leaves_nothing_behind() {
 #[actix_web::test]
 async fn a_client_that_answers_no_ping_is_let_go() {
     let broker = TestBroker::start_with(&["ws.ping_s=1", "ws.timeout_s=1"]).await;
-    let mut raw = Raw::of(&broker).await;
+    let mut raw = Raw::open(&broker, "/v1/ws").await;
     assert_eq!(raw.close_code().await, 1008);
     raw.expect_end().await;
     assert_eq!(metric(&broker, "octoq_ws_closed_total{reason=\"silent\"}").await, 1);
@@ -241,7 +158,7 @@ async fn a_client_that_answers_no_ping_is_let_go() {
 #[actix_web::test]
 async fn pings_and_closes_are_answered() {
     let broker = TestBroker::start().await;
-    let mut raw = Raw::of(&broker).await;
+    let mut raw = Raw::open(&broker, "/v1/ws").await;
     raw.send(0x89, b"abc").await;
     assert_eq!(raw.frame().await, Some((10, b"abc".to_vec())));
     raw.send(0x88, &[]).await;
@@ -273,7 +190,7 @@ async fn an_upgrade_that_cannot_be_is_refused_as_a_problem() {
 #[actix_web::test]
 async fn a_client_that_asks_and_does_not_read_is_not_read_on() {
     let broker = TestBroker::start_with(&["ws.out_bytes_max=10000"]).await;
-    let mut raw = Raw::of(&broker).await;
+    let mut raw = Raw::open(&broker, "/v1/ws").await;
     let ping =
         br#"{"op":"ping","req":"a name that makes the answer a good deal longer than it was"}"#;
     let mut frame = vec![0x81, 0x80 | ping.len() as u8, 0, 0, 0, 0];

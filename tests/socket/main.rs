@@ -5,8 +5,12 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/frames.rs"]
+mod frames;
 #[path = "../common/process.rs"]
 mod process;
+#[path = "../common/raw_socket.rs"]
+mod raw_socket;
 
 mod calling;
 mod consuming;
@@ -18,15 +22,16 @@ mod subscribing;
 mod ui;
 
 use common::*;
+use frames::{Message, Socket};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tokio::{net::TcpStream, time::timeout};
-use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
+use tokio_tungstenite::client_async;
 
 /// One socket of a well-behaved client.
 struct Client {
-    socket: WebSocketStream<TcpStream>,
+    socket: Socket,
 }
 
 impl Client {
@@ -54,13 +59,7 @@ impl Client {
 
     /// The next frame that is not about the connection itself; `None` when it has ended.
     async fn frame(&mut self) -> Option<Message> {
-        loop {
-            match timeout(PATIENCE, self.socket.next()).await.expect("a frame in time") {
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => (),
-                Some(Ok(frame)) => return Some(frame),
-                Some(Err(_)) | None => return None,
-            }
-        }
+        frames::next_frame(&mut self.socket).await
     }
 
     /// The next text frame.
@@ -124,13 +123,7 @@ impl Client {
 
     /// Reads up to the close frame; its code.
     async fn close_code(&mut self) -> u16 {
-        loop {
-            match self.frame().await {
-                Some(Message::Close(Some(frame))) => return frame.code.into(),
-                Some(Message::Close(None)) | None => panic!("no reason for the close"),
-                Some(_) => (),
-            }
-        }
+        frames::close_code(&mut self.socket).await
     }
 }
 

@@ -4,6 +4,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/frames.rs"]
+mod frames;
 
 mod connections;
 mod history;
@@ -12,16 +14,17 @@ mod many;
 mod screens;
 
 use common::*;
-use futures_util::{SinkExt as _, StreamExt as _};
+use frames::{Message, Socket};
+use futures_util::SinkExt as _;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tokio::{net::TcpStream, time::timeout};
-use tokio_tungstenite::tungstenite::{Message, handshake::client::generate_key, http::Request};
-use tokio_tungstenite::{WebSocketStream, client_async};
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::{handshake::client::generate_key, http::Request};
 
 /// A WebSocket of this broker.
 struct Client {
-    socket: WebSocketStream<TcpStream>,
+    socket: Socket,
     /// The document of the screen, patched with every tick.
     document: Value,
     /// When the last tick was made.
@@ -95,13 +98,7 @@ impl Client {
 
     /// The next frame that is not about the connection itself; `None` when it has ended.
     async fn frame(&mut self) -> Option<Message> {
-        loop {
-            match timeout(PATIENCE, self.socket.next()).await.expect("a frame in time") {
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => (),
-                Some(Ok(frame)) => return Some(frame),
-                Some(Err(_)) | None => return None,
-            }
-        }
+        frames::next_frame(&mut self.socket).await
     }
 
     async fn hear(&mut self) -> Value {
@@ -154,13 +151,7 @@ impl Client {
 
     /// Reads up to the close frame; its code.
     async fn close_code(&mut self) -> u16 {
-        loop {
-            match self.frame().await {
-                Some(Message::Close(Some(frame))) => return frame.code.into(),
-                Some(Message::Close(None)) | None => panic!("no reason for the close"),
-                Some(_) => (),
-            }
-        }
+        frames::close_code(&mut self.socket).await
     }
 }
 
