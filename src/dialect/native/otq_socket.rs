@@ -7,11 +7,10 @@
 use super::Native;
 use super::caller::Who;
 use super::problem::Problem;
-use super::socket::present;
+use super::socket::{handshake, present};
 use crate::broker::{Broker, Caller, connections::Closing};
 use crate::dialect::websocket::{self, Frames, Incoming, Opcode, code};
 use actix_web::{HttpRequest, HttpResponse, web};
-use actix_web_actors::ws;
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt as _, Stream, StreamExt as _, future::LocalBoxFuture};
 use std::{
@@ -46,8 +45,7 @@ pub async fn open(
     native: web::Data<Native>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let mut response =
-        ws::handshake(&request).map_err(|error| Problem::invalid(format!("WebSocket: {error}")))?;
+    let mut response = handshake(&request)?;
     let (ours, theirs) = tokio::io::duplex(native.ws.frame_bytes_max);
     let (presence, closing) = present(&request, &native, &who.0, "otq");
     let caller = who.0.clone();

@@ -10,7 +10,7 @@ use super::following::{self, Slow};
 use super::message_view::BodyView;
 use super::names::{TopicPath, topic_name};
 use super::problem::Problem;
-use super::socket::{present, told_to_end};
+use super::socket::{handshake, present, told_to_end};
 use super::{Native, frame};
 use crate::broker::subscribers::{Ended, PushSource};
 use crate::broker::{Caller, Look, Presence, PushFormat, Subscription};
@@ -20,7 +20,6 @@ use actix::{
 };
 use actix_http::ws::{CloseCode, CloseReason, Codec, Frame, Message as WsMessage, ProtocolError};
 use actix_web::{HttpRequest, HttpResponse, web};
-use actix_web_actors::ws;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
@@ -80,8 +79,7 @@ pub async fn subscribe(
         .into_inner();
     let position = following::position(query.epoch, query.seq)?;
     let slow = query.slow.unwrap_or_default().into();
-    let mut response =
-        ws::handshake(&request).map_err(|error| Problem::invalid(format!("WebSocket: {error}")))?;
+    let mut response = handshake(&request)?;
     let mut handle = native.broker.topic(&who.0, &topic_name(&request)?).await?;
     if query.look {
         handle = handle.looking();

@@ -32,10 +32,15 @@ use super::caller::Who;
 use super::problem::Problem;
 use crate::broker::{Arrival, Caller, Closing, Presence, closing};
 use crate::dialect::long_poll::{Leash, Peer};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use actix_web_actors::ws;
 use session::Session;
 use tokio::sync::oneshot;
+
+/// The answer that opens a WebSocket, still without its stream.
+pub fn handshake(request: &HttpRequest) -> Result<HttpResponseBuilder, Problem> {
+    ws::handshake(request).map_err(|error| Problem::invalid(format!("WebSocket: {error}")))
+}
 
 /// Puts a session that came as this request on the list of connections.
 pub fn present(
@@ -98,8 +103,7 @@ pub async fn open(
     native: web::Data<Native>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let mut response =
-        ws::handshake(&request).map_err(|error| Problem::invalid(format!("WebSocket: {error}")))?;
+    let mut response = handshake(&request)?;
     let input = Input::new(payload, native.ws.message_bytes_max);
     let (presence, closing) = present(&request, &native, &who.0, "websocket");
     let (outbox, outgoing) = Outbox::new(presence, leash(&request));

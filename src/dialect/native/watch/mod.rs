@@ -20,10 +20,9 @@ pub use screens::{attention_key, connection_view};
 use super::Native;
 use super::caller::Who;
 use super::problem::Problem;
-use super::socket::{Input, Outbox, leash, present};
+use super::socket::{Input, Outbox, handshake, leash, present};
 use crate::broker::BrokerError;
 use actix_web::{HttpRequest, HttpResponse, web};
-use actix_web_actors::ws;
 use session::Session;
 
 /// Opens the socket. It is for those who may look at everything.
@@ -42,8 +41,7 @@ pub async fn open(
 ) -> Result<HttpResponse, Problem> {
     // Asked before anything else, so that it refuses whom it must.
     native.broker.looks(&who.0)?;
-    let mut response =
-        ws::handshake(&request).map_err(|error| Problem::invalid(format!("WebSocket: {error}")))?;
+    let mut response = handshake(&request)?;
     let limit = native.ui.watchers_max;
     let Some(place) = native.hub.enter(limit) else {
         return Err(BrokerError::TooMany { what: "watching sockets", limit }.into());
