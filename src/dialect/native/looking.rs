@@ -9,7 +9,7 @@ use super::message_view::{MessageView, Moment, StateName, life};
 use super::names::{MessagePath, QueuePath, both, message_id};
 use super::problem::Problem;
 use super::query::Query;
-use super::sieves::{self, AttributeIs, PointerIs};
+use super::sieves::{self, SieveQuery};
 use crate::broker::{Op, Search, clock};
 use crate::dialect::long_poll::{self, Peer};
 use crate::queue::*;
@@ -109,12 +109,7 @@ struct Listed<'a> {
         ("state" = Option<StateName>, Query, nullable = false, description = "`ready` when left out."),
         ("limit" = Option<usize>, Query, nullable = false, description = "Most messages, taken as 1 to 1000; 100 when left out."),
         ("after" = Option<String>, Query, nullable = false, description = "`next` of the page before."),
-        ("attribute" = inline(Option<Vec<AttributeIs>>), Query, nullable = false, description = "`NAME=VALUE`; several values of one name: any of them."),
-        ("json" = inline(Option<Vec<PointerIs>>), Query, nullable = false, description = "`/pointer=VALUE`, in a body that is JSON."),
-        ("text" = Option<String>, Query, nullable = false, min_length = 1, max_length = 1024, description = "Somewhere in the body."),
-        ("reason" = Option<DeadReason>, Query, nullable = false, description = "Why it died."),
-        ("older_than_ms" = Option<u64>, Query, nullable = false, maximum = 315360000000u64, description = "Published at least so long ago."),
-        ("newer_than_ms" = Option<u64>, Query, nullable = false, maximum = 315360000000u64, description = "Published at most so long ago."),
+        SieveQuery,
     ),
     responses((status = 200, description = "A page", body = Listed)),
 )]

@@ -6,7 +6,7 @@ use crate::queue::sieve::{JsonIs, PATH_MAX};
 use crate::queue::*;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// Most conditions of one kind.
 const CONDITIONS_MAX: usize = policy::POLICY_LIST_MAX;
@@ -17,13 +17,38 @@ const TEXT_BYTES_MAX: usize = 1024;
 #[derive(ToSchema)]
 #[schema(pattern = "=", max_length = 1024)]
 #[allow(dead_code, reason = "only its schema is used")]
-pub struct AttributeIs(String);
+struct AttributeIs(String);
 
 /// A value of `json` in a query.
 #[derive(ToSchema)]
 #[schema(pattern = "^(/[^/=]*){0,64}=", max_length = 1024)]
 #[allow(dead_code, reason = "only its schema is used")]
-pub struct PointerIs(String);
+struct PointerIs(String);
+
+/// What a query says of the messages that are looked for; [`in_query`] reads it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub struct SieveQuery {
+    /// `NAME=VALUE`; several values of one name: any of them.
+    #[param(inline, nullable = false)]
+    attribute: Option<Vec<AttributeIs>>,
+    /// `/pointer=VALUE`, in a body that is JSON.
+    #[param(inline, nullable = false)]
+    json: Option<Vec<PointerIs>>,
+    /// Somewhere in the body.
+    #[param(nullable = false, min_length = 1, max_length = 1024)]
+    text: Option<String>,
+    /// Why it died.
+    #[param(nullable = false)]
+    reason: Option<DeadReason>,
+    /// Published at least so long ago.
+    #[param(nullable = false, maximum = 315360000000u64)]
+    older_than_ms: Option<u64>,
+    /// Published at most so long ago.
+    #[param(nullable = false, maximum = 315360000000u64)]
+    newer_than_ms: Option<u64>,
+}
 
 /// `NAME=VALUE`
 fn pair(text: &str, name: &str) -> Result<(String, String), Problem> {
@@ -33,7 +58,7 @@ fn pair(text: &str, name: &str) -> Result<(String, String), Problem> {
     }
 }
 
-/// `attribute`, `json`, `text`, `reason`, `older_than_ms` and `newer_than_ms` of a query.
+/// What a query says, as in [`SieveQuery`].
 pub fn in_query(query: &mut Query, now: Timestamp) -> Result<Sieve, Problem> {
     let mut attribute: BTreeMap<String, Values> = BTreeMap::new();
     for text in query.all("attribute") {
