@@ -30,9 +30,10 @@ pub use crate::engine::QueueFigures;
 pub use attention::{Attention, Severity};
 pub use connections::{Arrival, Closer, Closing, Traffic, closing};
 pub use error::BrokerError;
-pub use handle::{Asked, Broker, BrokerState, Caller, ConnectionGuard, Consumer, DefaultLevels};
-pub use handle::{DeadFound, DeadSearch, DeadSpot};
-pub use handle::{DeadQueue, Found, NewSession, Presence, Search, TopicHandle};
+pub use handle::{
+    Asked, Broker, BrokerState, Caller, ConnectionGuard, Consumer, DeadFound, DeadQueue,
+    DeadSearch, DeadSpot, DefaultLevels, Found, NewSession, Presence, Search, TopicHandle,
+};
 pub use logs::{LogBounds, LogFeed, LogLine, LogPage, LogSink, ReadLog};
 pub use messages::*;
 pub use rates::Rates;

@@ -50,6 +50,26 @@ impl Otq {
     pub fn new(broker: Broker, config: OtqConfig) -> Self {
         Otq { broker, config: Arc::new(config) }
     }
+
+    /// Bytes that may wait to be written to a subscriber.
+    fn buffer_bytes_max(&self) -> u64 {
+        let limits = self.broker.limits();
+        (limits.subscriber_chunks * limits.chunk_bytes) as u64
+    }
+
+    /// Speaks with a client that is logged in already, over any stream of bytes, until one of both
+    /// closes it. An error says that the client broke off, or was too slow.
+    pub async fn speak(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        caller: Caller,
+        presence: Presence,
+    ) -> io::Result<()> {
+        let shut = self.broker.stopping();
+        let mut talk = Talk::new(stream, self, None, shut, presence);
+        (talk.caller, talk.login_by) = (Some(Arc::new(caller)), None);
+        talk.serve().await
+    }
 }
 
 impl Protocol for Otq {
@@ -73,28 +93,6 @@ impl Protocol for Otq {
             close: seat.closer(),
         });
         Box::pin(Talk::new(stream, self, Some(seat), shut, presence).serve())
-    }
-}
-
-impl Otq {
-    /// Bytes that may wait to be written to a subscriber.
-    fn buffer_bytes_max(&self) -> u64 {
-        let limits = self.broker.limits();
-        (limits.subscriber_chunks * limits.chunk_bytes) as u64
-    }
-
-    /// Speaks with a client that is logged in already, over any stream of bytes, until one of both
-    /// closes it. An error says that the client broke off, or was too slow.
-    pub async fn speak(
-        self,
-        stream: impl AsyncRead + AsyncWrite + Unpin,
-        caller: Caller,
-        presence: Presence,
-    ) -> io::Result<()> {
-        let shut = self.broker.stopping();
-        let mut talk = Talk::new(stream, self, None, shut, presence);
-        (talk.caller, talk.login_by) = (Some(Arc::new(caller)), None);
-        talk.serve().await
     }
 }
 
