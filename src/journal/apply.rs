@@ -1,5 +1,11 @@
 //! One record, said in SQL.
 
+mod definitions;
+mod noted;
+
+pub(super) use definitions::{queue_crc, topic_crc};
+pub(super) use noted::Noted;
+
 use super::{
     marks::{Mark, Marks, Scope},
     restore::read_dead,
@@ -13,46 +19,6 @@ use rusqlite::{
     types::{ToSqlOutput, Value},
 };
 use rustc_hash::FxHashSet;
-
-/// Entries remembered as having an `attempt` or `dead` row; above it every removal looks.
-const NOTED_MAX: usize = 1 << 20;
-
-/// Which entries may have rows in `attempt` or `dead`, so that a plain ack does not look there.
-///
-/// Holding too many is harmless, missing one is not: what left is forgotten only after the commit.
-#[derive(Debug, Default)]
-pub(super) struct Noted {
-    entries: FxHashSet<u64>,
-    overflowed: bool,
-    gone: Vec<u64>,
-}
-
-impl Noted {
-    pub fn add(&mut self, entry: u64) {
-        if self.entries.len() < NOTED_MAX {
-            self.entries.insert(entry);
-        } else {
-            self.overflowed = true;
-        }
-    }
-
-    fn may_have(&self, entry: u64) -> bool {
-        self.overflowed || (!self.entries.is_empty() && self.entries.contains(&entry))
-    }
-
-    pub fn committed(&mut self) {
-        for entry in self.gone.drain(..) {
-            self.entries.remove(&entry);
-        }
-        if self.entries.is_empty() && !self.overflowed {
-            self.entries.shrink_to(1024);
-        }
-    }
-
-    pub fn rolled_back(&mut self) {
-        self.gone.clear();
-    }
-}
 
 /// Where a message moves to.
 struct Destination {
@@ -108,25 +74,6 @@ fn json_text<T: serde::Serialize>(value: &T) -> Result<String, rusqlite::Error> 
 pub(super) fn attempt_crc(entry: u64, attempts: u32, visible: i64, failures: Option<&str>) -> u32 {
     let failures = failures.unwrap_or_default();
     crc_of([entry, attempts.into(), visible.cast_unsigned()], &[failures.as_bytes()])
-}
-
-/// The checksum of a `topics` row.
-pub(super) fn topic_crc(topic: &TopicDefinition, kind: &str, policy: &str) -> u32 {
-    let numbers = [
-        topic.number.into(),
-        topic.salt.into(),
-        topic.epoch.into(),
-        topic.created_at.0.cast_unsigned(),
-        topic.owner.is_some().into(),
-    ];
-    let owner = topic.owner.as_deref().unwrap_or_default();
-    crc_of(numbers, &[topic.name.as_bytes(), kind.as_bytes(), policy.as_bytes(), owner.as_bytes()])
-}
-
-/// The checksum of a `queues` row.
-pub(super) fn queue_crc(queue: &QueueDefinition, policy: &str) -> u32 {
-    let numbers = [queue.number.into(), queue.topic.into(), queue.created_at.0.cast_unsigned()];
-    crc_of(numbers, &[queue.name.as_bytes(), policy.as_bytes()])
 }
 
 impl<'c> Applier<'c> {
@@ -452,99 +399,6 @@ impl<'c> Applier<'c> {
         let Some(extra) = Said::read((&extra).into()) else { return Ok(false) };
         edit(self, &MessageRow { extra, body: &body, ..head })?;
         Ok(true)
-    }
-
-    fn mark(
-        &mut self,
-        scope: Scope,
-        through: u64,
-        keeps_dead: bool,
-    ) -> Result<(), rusqlite::Error> {
-        let except = FxHashSet::default();
-        let mut mark = Mark { row: 0, scope, through, keeps_dead, except };
-        mark.save(self.conn)?;
-        self.fresh.push(mark);
-        Ok(())
-    }
-
-    fn put_topic(&mut self, topic: &TopicDefinition) -> Result<(), rusqlite::Error> {
-        let (kind, policy) = (json_text(&topic.kind)?, json_text(&topic.policy)?);
-        let kind = kind.trim_matches('"');
-        let crc = topic_crc(topic, kind, &policy);
-        let put = "INSERT OR REPLACE INTO topics VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-        self.conn
-            .prepare_cached(put)?
-            .execute((
-                topic.number,
-                topic.name.as_bytes(),
-                kind,
-                &policy,
-                topic.salt,
-                topic.epoch,
-                &topic.owner,
-                topic.created_at.0,
-                crc,
-            ))
-            .map(drop)
-    }
-
-    fn put_queue(&mut self, queue: &QueueDefinition) -> Result<(), rusqlite::Error> {
-        let policy = json_text(&queue.policy)?;
-        let crc = queue_crc(queue, &policy);
-        let put = "INSERT OR REPLACE INTO queues VALUES(?1, ?2, ?3, ?4, ?5, ?6)";
-        let (name, created) = (queue.name.as_bytes(), queue.created_at.0);
-        self.conn
-            .prepare_cached(put)?
-            .execute((queue.number, queue.topic, name, &policy, created, crc))
-            .map(drop)
-    }
-
-    fn drop_topic(&mut self, topic: u32, number_now: u64) -> Result<(), rusqlite::Error> {
-        let queues: Vec<u32> = self
-            .conn
-            .prepare_cached("SELECT number FROM queues WHERE topic = ?1")?
-            .query_map([topic], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        for queue in queues {
-            self.mark(Scope::Queue(queue), number_now, false)?;
-        }
-        self.mark(Scope::Topic(topic), number_now, false)?;
-        for table in ["queues", "seq_reserved", "claimed"] {
-            self.execute(&format!("DELETE FROM {table} WHERE topic = ?1"), topic)?;
-        }
-        self.execute("DELETE FROM topics WHERE number = ?1", topic)
-    }
-
-    fn setting(
-        &mut self,
-        table: &str,
-        key: &str,
-        value: Option<&str>,
-    ) -> Result<(), rusqlite::Error> {
-        match value {
-            Some(value) => self
-                .conn
-                .prepare_cached("INSERT OR REPLACE INTO settings VALUES(?1, ?2, ?3)")?
-                .execute((table, key, value)),
-            None => self
-                .conn
-                .prepare_cached("DELETE FROM settings WHERE kind = ?1 AND key = ?2")?
-                .execute((table, key)),
-        }
-        .map(drop)
-    }
-
-    fn execute(&self, statement: &str, number: u32) -> Result<(), rusqlite::Error> {
-        self.conn.prepare_cached(statement)?.execute([number]).map(drop)
-    }
-
-    fn put_through(
-        &self,
-        statement: &str,
-        topic: u32,
-        through: u64,
-    ) -> Result<(), rusqlite::Error> {
-        self.conn.prepare_cached(statement)?.execute((topic, sql(through))).map(drop)
     }
 }
 
