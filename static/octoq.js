@@ -39,8 +39,9 @@
  */
 
 /**
- * What a subscriber missed and cannot get.
- * @typedef {{topic: string, epoch: number, from: number, through: number}} Gap
+ * What a subscriber missed and cannot get. With the reason `epoch` the topic's numbers began anew (its store
+ * was restored, or its memory lost): what is there, from `kept_from` on, it may have seen or not.
+ * @typedef {{topic: string, epoch: number, from: number, through: number, reason?: "epoch", kept_from?: number}} Gap
  */
 
 /**

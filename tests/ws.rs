@@ -195,10 +195,15 @@ async fn a_position_of_another_epoch_is_a_gap() {
     assert_eq!((&again["epoch"], &again["next"]), (&hello["epoch"], &json!(3)));
     assert_eq!(
         back.json().await,
-        json!({"type": "gap", "epoch": hello["epoch"], "from": 1, "to": 2})
+        json!({"type": "gap", "epoch": hello["epoch"], "from": 1, "to": 2,
+            "reason": "epoch", "kept_from": 1})
     );
     publish(&broker, "pubsub", &["3"]).await;
     assert_eq!(back.bodies(3, 1).await, ["3"]);
+    // What it says is there is there.
+    let path = format!("pubsub?epoch={}&seq=0", hello["epoch"]);
+    let (mut all, _) = Subscriber::subscribed(&broker, &path).await;
+    assert_eq!(all.bodies(1, 3).await, ["1", "2", "3"]);
 }
 
 #[actix_web::test]

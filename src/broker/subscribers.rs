@@ -13,7 +13,7 @@ pub use sending::Round;
 pub use subscription::{Ended, Subscription};
 
 use super::messages::{Part, WeakTopic};
-use crate::queue::{Gap, Timestamp};
+use crate::queue::{Gap, Missing, Timestamp};
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -191,8 +191,10 @@ impl Subscribers {
         self.source.epoch = epoch;
         for subscriber in self.all.values_mut() {
             subscriber.backlog.clear();
-            subscriber.gap =
-                Some(Gap { from: subscriber.next.min(next), to: next.saturating_sub(1) });
+            let (from, to) = (subscriber.next.min(next), next.saturating_sub(1));
+            // A topic that begins anew while it is followed has lost what it held.
+            let why = Missing::OtherEpoch { kept_from: None };
+            subscriber.gap = Some(Gap { from, to, why });
             subscriber.next = next;
             subscriber.loading = false;
         }
@@ -237,8 +239,8 @@ impl Subscribers {
             if too_long || (too_far && subscriber.slow == SlowPolicy::Disconnect) {
                 gone.push(*id);
             } else if too_far {
-                let from = subscriber.gap.map_or(subscriber.next, |gap| gap.from);
-                subscriber.gap = Some(Gap { from, to: head });
+                let more = Gap::gone(subscriber.next, head);
+                subscriber.gap = Some(subscriber.gap.map_or(more, |gap| gap.with(more)));
                 subscriber.backlog.clear();
                 subscriber.next = head + 1;
                 subscriber.lag_from_bytes = pushed_bytes;

@@ -94,6 +94,8 @@ enum Frame {
         epoch: u32,
         from: u64,
         to: u64,
+        reason: Option<String>,
+        kept_from: Option<u64>,
     },
     Error {
         #[serde(default)]
@@ -239,14 +241,24 @@ impl Tail<'_> {
                 self.position = Some(Position { epoch, seq });
                 self.left -= 1;
             }
-            Frame::Gap { epoch, from, to } => {
+            Frame::Gap { epoch, from, to, reason, kept_from } => {
                 if self.format == Format::Json {
                     writeln!(session.out, "{text}")?;
                     session.out.flush()?;
                 }
-                eprintln!(
-                    "octoq: messages {from} to {to} were missed: the history has them no more"
-                );
+                match (reason.as_deref(), kept_from) {
+                    (Some("epoch"), Some(kept)) => eprintln!(
+                        "octoq: the topic has begun a new epoch, so nobody can tell what was missed; \
+                         messages from {kept} on are there: --after {epoch}-{} shows them",
+                        kept.saturating_sub(1)
+                    ),
+                    (Some("epoch"), None) => eprintln!(
+                        "octoq: the topic has begun a new epoch, and nothing of before is there"
+                    ),
+                    _ => eprintln!(
+                        "octoq: messages {from} to {to} were missed: the history has them no more"
+                    ),
+                }
                 self.position = Some(Position { epoch, seq: to });
             }
             Frame::Error { detail } => eprintln!("octoq: {detail}"),

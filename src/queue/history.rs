@@ -19,13 +19,43 @@ use std::{
     time::Duration,
 };
 
-/// A stretch of sequence numbers that a reader asked for and that is gone.
+/// How long after a publish the history is brought back to its bounds, when subscribers were still to
+/// be sent what goes: while more comes, the next publish does it.
+const SETTLED: Duration = Duration::from_millis(100);
+
+/// A stretch of sequence numbers that a reader asked for and is not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
     /// First missing.
     pub from: u64,
     /// Last missing.
     pub to: u64,
+    /// Why.
+    pub why: Missing,
+}
+
+/// Why a reader is not given what it asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// It is kept no more.
+    Gone,
+    /// The reader's position is of another epoch, so nobody knows which of these messages it has seen.
+    OtherEpoch {
+        /// They are there from this one on, if any are.
+        kept_from: Option<u64>,
+    },
+}
+
+impl Gap {
+    /// Messages that are kept no more.
+    pub fn gone(from: u64, to: u64) -> Gap {
+        Gap { from, to, why: Missing::Gone }
+    }
+
+    /// Both as one, for the reason of the first.
+    pub fn with(self, other: Gap) -> Gap {
+        Gap { from: self.from.min(other.from), to: self.to.max(other.to), why: self.why }
+    }
 }
 
 /// What a reader got.
@@ -535,7 +565,7 @@ impl History {
         let (first, last) = overlapping.fold((u64::MAX, 0), |(low, high), (first, last)| {
             (low.min(first.max(from)), high.max(last.min(to)))
         });
-        (first <= last).then_some(Gap { from: first, to: last })
+        (first <= last).then_some(Gap::gone(first, last))
     }
 
     /// Takes messages of the backlog for good, oldest first.
@@ -600,7 +630,9 @@ impl History {
     pub fn resume(&self, position: Position) -> (u64, Option<Gap>) {
         let next = self.last_seq + 1;
         if position.epoch != self.epoch {
-            return (next, Some(Gap { from: 1, to: self.last_seq }));
+            let kept_from = self.items.front().map(|item| item.seq);
+            let why = Missing::OtherEpoch { kept_from };
+            return (next, Some(Gap { from: 1, to: self.last_seq, why }));
         }
         (position.seq.saturating_add(1).min(next), None)
     }
@@ -646,12 +678,18 @@ impl History {
 
     fn over(&self, now: Timestamp, at: usize) -> bool {
         let policy = &self.policy;
-        let claimed = (self.items.len() as u64 - self.backlog.0, self.kept_bytes - self.backlog.1);
         let too_old = policy.history_ms > 0
             && self.items.get(at).is_some_and(|item| {
                 item.published_at.after(Duration::from_millis(policy.history_ms)) <= now
             });
-        claimed.0 > policy.history_messages || claimed.1 > policy.history_bytes || too_old
+        self.over_bounds() || too_old
+    }
+
+    /// What is claimed is more than is to be kept of it.
+    fn over_bounds(&self) -> bool {
+        let policy = &self.policy;
+        let claimed = (self.items.len() as u64 - self.backlog.0, self.kept_bytes - self.backlog.1);
+        claimed.0 > policy.history_messages || claimed.1 > policy.history_bytes
     }
 
     /// Gives back memory, oldest first, until `bytes` are free: by leaving bodies to the store
@@ -703,10 +741,14 @@ impl History {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let end = self.ends.first().map(|(until, _)| *until);
         let oldest = self.oldest_claimed().and_then(|at| self.items.get(at));
+        let oldest = oldest.filter(|item| item.seq < self.floor);
         let age = oldest
-            .filter(|item| self.policy.history_ms > 0 && item.seq < self.floor)
+            .filter(|_| self.policy.history_ms > 0)
             .map(|item| item.published_at.after(Duration::from_millis(self.policy.history_ms)));
-        [end, age, self.dedup.next_deadline()].into_iter().flatten().min()
+        // What subscribers have been sent meanwhile need not be kept for them.
+        let newest = oldest.and(self.items.back()).filter(|_| self.over_bounds());
+        let bounds = newest.map(|item| item.published_at.after(SETTLED));
+        [end, age, bounds, self.dedup.next_deadline()].into_iter().flatten().min()
     }
 
     /// Bytes of bodies held in memory.

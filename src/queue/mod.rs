@@ -51,7 +51,7 @@ pub use content::Content;
 pub use door::Door;
 pub use filter::Filter;
 pub use history::History;
-pub use history::{Gap, Position, ReadBatch};
+pub use history::{Gap, Missing, Position, ReadBatch};
 pub use ids::IdList;
 pub use message::{
     Delivery, Extra, Message, MessageId, NewMessage, Origin, Placed, PlacedCopy, Receipt,

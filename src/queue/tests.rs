@@ -417,7 +417,7 @@ fn a_history_keeps_what_live_subscribers_are_still_to_be_sent() {
     history.hold_from(7);
     publish(&mut history, true);
     let read = history.read(1, 10, usize::MAX);
-    assert_eq!((read.messages.len(), read.gap), (2, Some(Gap { from: 1, to: 5 })));
+    assert_eq!((read.messages.len(), read.gap), (2, Some(Gap::gone(1, 5))));
 }
 
 #[test]

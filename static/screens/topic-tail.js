@@ -57,7 +57,7 @@ function followPubsub(name, take, say, leave) {
       } else if (frame.type === "message") {
         position = { epoch: frame.epoch ?? position.epoch, seq: frame.seq };
         take(frame);
-      } else if (frame.type === "gap") take({ gap: true, seq: `${frame.from}–${frame.through}`, count: frame.through - frame.from + 1 });
+      } else if (frame.type === "gap") take({ gap: true, anew: frame.reason === "epoch", seq: `${frame.from}–${frame.through}`, count: frame.through - frame.from + 1 });
       else if (frame.type === "error" || frame.type === "ended") say(frame.detail);
     };
     socket.onclose = () => {
@@ -98,7 +98,7 @@ function followQueue(name, queue, take, say, leave) {
 }
 
 function Row({ entry, open, onOpen }) {
-  if (entry.gap) return html`<div class="stream-row gap"><span>${time(entry.at)}</span><span></span><span>${entry.count ? `${count(entry.count)} messages were missed (no. ${entry.seq})` : "some messages were missed: more came than is looked at"}</span></div>`;
+  if (entry.gap) return html`<div class="stream-row gap"><span>${time(entry.at)}</span><span></span><span>${entry.anew ? "the topic has begun a new epoch: what was missed cannot be told" : entry.count ? `${count(entry.count)} messages were missed (no. ${entry.seq})` : "some messages were missed: more came than is looked at"}</span></div>`;
   return html`<div class="stream-row"><span class="dim num">${time(entry.published_at_ms ?? entry.at)}</span><button class="small quiet num" aria-expanded=${open} onClick=${onOpen}>${entry.seq}</button>${open ? html`<${BodyView} message=${entry} name=${entry.id} />` : html`<pre>${preview(entry)}</pre>`}</div>`;
 }
 

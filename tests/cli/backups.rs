@@ -1,5 +1,6 @@
 //! backup and restore.
 
+use super::tailing::Tail;
 use super::*;
 use std::fs;
 
@@ -79,7 +80,16 @@ fn a_follower_of_before_the_restore_is_told_that_it_is_another_time() {
     let home = ["restore", file.to_str().unwrap(), "--set", "store.path=store", "--yes"];
     good(run(&mut command(&folder, "127.0.0.1:1".parse().unwrap(), &home), ""));
     let cli = Cli { broker: Process::start(folder.path(), &[]), folder };
-    assert_ne!(cli.json(&["topic", "info", "pubsub"])["epoch"], before);
+    let now = cli.json(&["topic", "info", "pubsub"])["epoch"].clone();
+    assert_ne!(now, before);
+    let mut tail = Tail::start(&cli, &["tail", "pubsub", "--after", &format!("{before}-1")]);
+    eventually("it is told", || tail.err().contains("a new epoch"));
+    let there = format!("messages from 1 on are there: --after {now}-0 shows them");
+    assert!(tail.err().contains(&there), "{}", tail.err());
+    assert!(!tail.err().contains("no more"), "{}", tail.err());
+    tail.child.kill().unwrap();
+    let all = cli.good(&["tail", "pubsub", "-n", "1", "--after", &format!("{now}-0")]);
+    assert_eq!(all, "one\n");
 }
 
 #[test]

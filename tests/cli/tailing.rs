@@ -8,14 +8,14 @@ use std::{
 };
 
 /// A follower whose output can be looked at.
-struct Tail {
-    child: Child,
+pub struct Tail {
+    pub child: Child,
     out: PathBuf,
     err: PathBuf,
 }
 
 impl Tail {
-    fn start(cli: &Cli, arguments: &[&str]) -> Tail {
+    pub fn start(cli: &Cli, arguments: &[&str]) -> Tail {
         let (out, err) = (cli.folder.path().join("out"), cli.folder.path().join("err"));
         let child = cli
             .command(arguments)
@@ -31,7 +31,7 @@ impl Tail {
         fs::read_to_string(&self.out).unwrap()
     }
 
-    fn err(&self) -> String {
+    pub fn err(&self) -> String {
         fs::read_to_string(&self.err).unwrap()
     }
 }
@@ -114,9 +114,12 @@ fn a_gap_and_a_topic_that_goes_are_told() {
     assert_eq!(process::wait(&mut first.child).code(), Some(0));
     drop(first);
     eventually("it has gone", || cli.json(&["topic", "info", "short"])["subscribers"] == 0);
-    // What goes too far back goes with the next message.
-    cli.good(&["put", "short", "m7"]);
     let epoch = cli.json(&["topic", "info", "short"])["epoch"].clone();
+    // Nothing else has to be published for it.
+    let back = format!("{epoch}-0");
+    let kept = || cli.good(&["tail", "short", "-n", "2", "--after", &back]);
+    eventually("no more is kept than was asked for", || kept() == "m5\nm6\n");
+    cli.good(&["put", "short", "m7"]);
     let mut tail = Tail::start(&cli, &["tail", "short", "--after", &format!("{epoch}-1")]);
     eventually("the gap is told", || tail.err().contains("were missed"));
     eventually("what is there comes", || tail.out() == "m5\nm6\nm7\n");

@@ -1,7 +1,7 @@
 //! The history of a pubsub topic: claims, positions, gaps, bounds.
 
 use crate::*;
-use octoq::queue::{Gap, History, Message, Overflow, Position};
+use octoq::queue::{Gap, History, Message, Missing, Overflow, Position};
 
 /// What a reader got: the gap, the messages, and where it goes on.
 type Seen = (Option<(u64, u64)>, Vec<String>, u64);
@@ -175,7 +175,8 @@ fn a_subscriber_resumes_behind_its_position_or_is_told_that_the_epoch_is_another
     assert_eq!(resume(5, 3), (4, None));
     assert_eq!(resume(5, 4), (5, None));
     assert_eq!(resume(5, 99), (5, None), "no further than the next one");
-    assert_eq!(resume(4, 3), (5, Some(Gap { from: 1, to: 4 })));
+    let why = Missing::OtherEpoch { kept_from: Some(3) };
+    assert_eq!(resume(4, 3), (5, Some(Gap { from: 1, to: 4, why })), "and what is there");
     let (from, _) = resume(5, 0);
     assert_eq!(past.read(from), (Some((1, 2)), vec!["c".to_owned(), "d".to_owned()], 5));
 }
@@ -267,4 +268,22 @@ fn a_full_backlog_drops_its_oldest_and_not_what_was_claimed_before_it() {
     past.put(0, &["c", "d", "e"], false);
     assert_eq!(past.claim(0, 9, usize::MAX), ["d", "e"], "the oldest of the backlog went");
     assert_eq!(past.history.kept().0, 4, "what was claimed stays readable");
+}
+
+/// What subscribers were still to be sent is kept for them, and no longer.
+#[test]
+fn a_history_comes_back_to_its_bounds_when_subscribers_have_followed() {
+    let mut past = Past::new(keep(2));
+    past.history.hold_from(1);
+    past.put(0, &["a", "b", "c", "d"], true);
+    past.advance(1000);
+    assert_eq!((past.history.kept().0, past.history.next_deadline()), (4, None));
+    past.history.hold_from(2);
+    assert_eq!(past.history.next_deadline(), Some(at(100)), "nothing is published meanwhile");
+    past.advance(100);
+    assert_eq!((past.history.kept().0, past.history.next_deadline()), (3, None));
+    past.history.hold_from(5);
+    past.advance(past.history.next_deadline().unwrap().0);
+    assert_eq!(past.read(3), (None, vec!["c".to_owned(), "d".to_owned()], 5));
+    assert_eq!(past.history.next_deadline(), None);
 }

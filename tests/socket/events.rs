@@ -119,6 +119,12 @@ async fn what_is_gone_is_told_as_a_gap() {
     };
     assert_eq!(back.next().await, gap);
     assert_eq!(back.next().await.data["seq"], 4);
+    let other = epoch.as_u64().unwrap() ^ 1;
+    let mut back =
+        Events::open(&broker, "t/events", &format!("Last-Event-ID: {other}-1\r\n")).await;
+    back.next().await;
+    let data = json!({"epoch": epoch, "from": 1, "through": 5, "reason": "epoch", "kept_from": 4});
+    assert_eq!(back.next().await, Event { kind: "gap".into(), id: format!("{epoch}-5"), data });
 }
 
 #[actix_web::test]

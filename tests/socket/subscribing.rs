@@ -98,6 +98,11 @@ async fn a_subscriber_that_comes_back_gets_what_it_missed_or_the_gap() {
     for seq in 4..=6 {
         assert_eq!(back.hear().await["seq"], seq);
     }
+    let other = epoch.as_u64().unwrap() ^ 1;
+    subscribe(&mut back, json!({"topic": "t", "sub": "o", "epoch": other, "seq": 5})).await;
+    let gap = json!({"type": "gap", "sub": "o", "topic": "t", "epoch": epoch, "from": 1,
+        "through": 6, "reason": "epoch", "kept_from": 4});
+    assert_eq!(back.hear().await, gap);
 }
 
 /// Its position says so, too: whoever leaves before hearing anything resumes there.

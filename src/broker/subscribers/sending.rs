@@ -81,10 +81,7 @@ impl Subscribers {
         subscriber.loading = false;
         self.source.label.clone_from(&subscriber.label);
         let mut out = BytesMut::new();
-        let gap = [subscriber.gap.take(), batch.gap]
-            .into_iter()
-            .flatten()
-            .reduce(|one, other| Gap { from: one.from.min(other.from), to: one.to.max(other.to) });
+        let gap = [subscriber.gap.take(), batch.gap].into_iter().flatten().reduce(Gap::with);
         if let Some(gap) = gap {
             if subscriber.slow == SlowPolicy::Disconnect && batch.gap.is_some() {
                 subscriber.shared.ended.store(Ended::TooSlow as u8, Ordering::Release);

@@ -6,7 +6,7 @@
 
 use super::Native;
 use super::caller::Who;
-use super::following::Slow;
+use super::following::{Slow, WhyView};
 use super::message_view::BodyView;
 use super::names::{TopicPath, topic_name};
 use super::problem::Problem;
@@ -60,10 +60,7 @@ pub fn position(text: &str) -> Result<Position, Problem> {
     parts.ok_or_else(|| Problem::invalid("`Last-Event-ID` is not of the form `epoch-seq`"))
 }
 
-/// `GET /v1/topics/{topic}/events`: opens the stream.
-///
-/// Events: `subscribed`, `message`, `gap`, `ended`; each id is a position, which a browser says in
-/// Each event of the stream.
+/// An event of the stream.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "only its schema is used")]
 struct Event {
@@ -79,6 +76,9 @@ struct Event {
     retry: Option<u64>,
 }
 
+/// `GET /v1/topics/{topic}/events`: opens the stream.
+///
+/// Events: `subscribed`, `message`, `gap`, `ended`; each id is a position, which a browser says in
 /// `Last-Event-ID` when it comes back.
 #[utoipa::path(
     get, path = "/v1/topics/{topic}/events", tag = "push", operation_id = "events",
@@ -208,6 +208,8 @@ struct GapData {
     epoch: u32,
     from: u64,
     through: u64,
+    #[serde(flatten)]
+    why: WhyView,
 }
 
 #[derive(Serialize)]
@@ -242,7 +244,7 @@ const FORMAT: PushFormat = PushFormat {
     },
     gap: |source: &PushSource, gap: &Gap, out: &mut BytesMut| {
         let epoch = source.epoch;
-        let data = GapData { epoch, from: gap.from, through: gap.to };
+        let data = GapData { epoch, from: gap.from, through: gap.to, why: gap.into() };
         event(out, "gap", Some(Position { epoch, seq: gap.to }), &data);
     },
 };
@@ -342,7 +344,8 @@ mod tests {
     #[test]
     fn an_event_ends_with_an_empty_line() {
         let mut out = BytesMut::new();
-        let data = GapData { epoch: 1, from: 2, through: 3 };
+        let why = WhyView::default();
+        let data = GapData { epoch: 1, from: 2, through: 3, why };
         event(&mut out, "gap", Some(Position { epoch: 1, seq: 3 }), &data);
         let text = "event: gap\nid: 1-3\ndata: {\"epoch\":1,\"from\":2,\"through\":3}\n\n";
         assert_eq!(&out[..], text.as_bytes());

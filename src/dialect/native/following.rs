@@ -2,8 +2,8 @@
 
 use super::problem::Problem;
 use crate::broker::SlowPolicy;
-use crate::queue::Position;
-use serde::Deserialize;
+use crate::queue::{Gap, Missing, Position};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// What happens when the client cannot follow.
@@ -22,6 +22,24 @@ impl From<Slow> for SlowPolicy {
         match slow {
             Slow::Drop => SlowPolicy::DropOldest,
             Slow::Close => SlowPolicy::Disconnect,
+        }
+    }
+}
+
+/// Why messages are missing, where it is not their age alone: fields of a gap.
+#[derive(Debug, Default, Serialize)]
+pub struct WhyView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_from: Option<u64>,
+}
+
+impl From<&Gap> for WhyView {
+    fn from(gap: &Gap) -> Self {
+        match gap.why {
+            Missing::Gone => WhyView::default(),
+            Missing::OtherEpoch { kept_from } => WhyView { reason: Some("epoch"), kept_from },
         }
     }
 }

@@ -6,7 +6,7 @@
 //! the clock. This module is the only one that knows actix-web-actors.
 
 use super::caller::Who;
-use super::following::{self, Slow};
+use super::following::{self, Slow, WhyView};
 use super::message_view::BodyView;
 use super::names::{TopicPath, topic_name};
 use super::problem::Problem;
@@ -139,9 +139,22 @@ fn codec(settings: &Settings) -> Codec {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Notice<'a> {
-    Subscribed { topic: &'a str, epoch: u32, next: u64 },
-    Gap { epoch: u32, from: u64, to: u64 },
-    Error { code: &'static str, detail: &'static str },
+    Subscribed {
+        topic: &'a str,
+        epoch: u32,
+        next: u64,
+    },
+    Gap {
+        epoch: u32,
+        from: u64,
+        to: u64,
+        #[serde(flatten)]
+        why: WhyView,
+    },
+    Error {
+        code: &'static str,
+        detail: &'static str,
+    },
 }
 
 #[derive(Serialize)]
@@ -182,7 +195,8 @@ const FORMAT: PushFormat = PushFormat {
         frame::text(out, &frame);
     },
     gap: |source: &PushSource, gap: &Gap, out: &mut BytesMut| {
-        frame::text(out, &Notice::Gap { epoch: source.epoch, from: gap.from, to: gap.to });
+        let (epoch, from, to) = (source.epoch, gap.from, gap.to);
+        frame::text(out, &Notice::Gap { epoch, from, to, why: gap.into() });
     },
 };
 

@@ -100,7 +100,8 @@ pub(super) fn other_epoch(subject: &mut Subject<'_>) {
     let now = subject.now;
     let answer = subject.engine().resume(now, Some(Position { epoch: 4, seq: 1 }));
     let start = subject.wait(answer).unwrap();
-    assert_eq!((start.next, start.gap), (2, Some(Gap { from: 1, to: 1 })));
+    let why = Missing::OtherEpoch { kept_from: Some(1) };
+    assert_eq!((start.next, start.gap), (2, Some(Gap { from: 1, to: 1, why })));
 }
 
 pub(super) fn history_survives(subject: &mut Subject<'_>) {

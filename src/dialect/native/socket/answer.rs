@@ -3,6 +3,7 @@
 use super::request::Req;
 use crate::broker::subscribers::PushSource;
 use crate::broker::{PushFormat, Replied};
+use crate::dialect::native::following::WhyView;
 use crate::dialect::native::frame;
 use crate::dialect::native::message_view::BodyView;
 use crate::dialect::native::problem::Problem;
@@ -230,6 +231,8 @@ struct GapFrame<'a> {
     epoch: u32,
     from: u64,
     through: u64,
+    #[serde(flatten)]
+    why: WhyView,
 }
 
 /// How pushes of pubsub topics look to subscribers that take text only.
@@ -257,5 +260,6 @@ fn gap(source: &PushSource, gap: &Gap, out: &mut BytesMut) {
     let topic = String::from_utf8_lossy(source.topic.as_bytes());
     let sub = source.label.as_deref().unwrap_or_default();
     let (epoch, from, through) = (source.epoch, gap.from, gap.to);
-    frame::text(out, &GapFrame { r#type: "gap", sub, topic: &topic, epoch, from, through });
+    let why = gap.into();
+    frame::text(out, &GapFrame { r#type: "gap", sub, topic: &topic, epoch, from, through, why });
 }
