@@ -1,6 +1,6 @@
 // The page: who is here, where in the page, and the frame around every screen.
 
-import { html, render, useEffect, useErrorBoundary, useState } from "./vendor/htm-preact.js";
+import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./vendor/htm-preact.js";
 import { ask, whoami } from "./api.js";
 import { connection, held, reconnect } from "./live.js";
 import { Dialog, Icon, Loading, Questions, Toasts, complain } from "./parts.js";
@@ -43,15 +43,17 @@ function Login() {
       setBusy(false);
     }
   };
+  const first = useRef(null);
   useEffect(() => {
     document.title = "Sign in · octoq";
+    first.current.focus();
   }, []);
   return html`<main class="login" id="main">
     <form class="card" onSubmit=${submit}>
       <h1 class="brand"><img src="/ui/icon.svg" alt="" width="28" height="28" />octoq</h1>
       <p class="dim">Sign in with a user of this broker.</p>
       ${error && html`<div class="notice bad" role="alert">${error}</div>`}
-      <div class="field"><label for="user">User</label><input id="user" name="user" autocomplete="username" autocapitalize="none" spellcheck="false" autofocus required value=${user} onInput=${event => setUser(event.target.value)} /></div>
+      <div class="field"><label for="user">User</label><input id="user" name="user" autocomplete="username" autocapitalize="none" spellcheck="false" ref=${first} required value=${user} onInput=${event => setUser(event.target.value)} /></div>
       <div class="field"><label for="password">Password</label><input id="password" name="password" type="password" autocomplete="current-password" required value=${password} onInput=${event => setPassword(event.target.value)} /></div>
       <div class="field check"><label><input type="checkbox" checked=${readOnly} onChange=${event => setReadOnly(event.target.checked)} /> <span>Look only: change nothing in this session</span></label></div>
       <button class="primary" disabled=${busy || !user}>${busy ? "Signing in …" : "Sign in"}</button>

@@ -282,6 +282,19 @@ export function useBusy() {
   return [busy, run];
 }
 
+const NARROW = matchMedia("(max-width: 520px)");
+
+/** The window is as narrow as a telephone's. */
+export function useNarrow() {
+  const [narrow, set] = useState(NARROW.matches);
+  useEffect(() => {
+    const changed = () => set(NARROW.matches);
+    NARROW.addEventListener("change", changed);
+    return () => NARROW.removeEventListener("change", changed);
+  }, []);
+  return narrow;
+}
+
 /** Loads when `deps` change: `{value, error, loading, again}`. What is late is dropped. */
 export function useLoad(load, deps) {
   const [state, set] = useState({ value: undefined, error: null, loading: true });

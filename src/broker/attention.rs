@@ -1,7 +1,8 @@
 //! What somebody who runs the broker should look at, and how badly. Pure: figures in, a list out.
 
 use super::gauge::Reading;
-use crate::queue::Timestamp;
+use crate::engine::QueueFigures;
+use crate::queue::{QueueName, QueuePolicy, Timestamp, full_per_mille};
 
 /// A backlog that is smaller grows without anybody being told.
 pub const BACKLOG_MIN: u64 = 100;
@@ -43,13 +44,16 @@ pub struct Attention {
     pub severity: Severity,
     /// For people; the topic is named beside it.
     pub detail: String,
+    /// The queue of the topic that is meant, or that has most of it; `None`: the topic itself, or
+    /// nobody has asked yet.
+    pub queue: Option<QueueName>,
     /// How much, where there is a measure.
     pub value: Option<u64>,
 }
 
 impl Attention {
     fn new(kind: &'static str, severity: Severity, detail: impl Into<String>) -> Attention {
-        Attention { kind, severity, detail: detail.into(), value: None }
+        Attention { kind, severity, detail: detail.into(), queue: None, value: None }
     }
 
     fn of(self, value: u64) -> Attention {
@@ -117,6 +121,47 @@ pub fn of_topic(now: Timestamp, condition: Condition<'_>, mut tell: impl FnMut(A
     }
 }
 
+/// The queue that is meant by an entry of this kind, if it is one.
+pub fn queue_meant(
+    kind: &str,
+    queues: &[(QueueName, QueuePolicy, QueueFigures)],
+) -> Option<QueueName> {
+    type Queue = (QueueName, QueuePolicy, QueueFigures);
+    let most = |of: fn(&Queue) -> u64, least: u64| {
+        let found = queues.iter().filter(|queue| of(queue) >= least).max_by_key(|queue| of(queue));
+        found.map(|(name, _, _)| name.clone())
+    };
+    match kind {
+        "dead_letters" => most(|(_, _, figures)| figures.counts.dead, 1),
+        "backlog_growing" => most(|(_, _, figures)| figures.counts.ready, 1),
+        "near_limit" => most(
+            |(_, policy, QueueFigures { counts, .. })| {
+                let waiting = full_per_mille(counts.ready + counts.delayed, policy.messages_max);
+                // Bytes are known of all that is there.
+                let all_wait = counts.in_flight + counts.dead == 0;
+                waiting.max(if all_wait {
+                    full_per_mille(counts.bytes, policy.bytes_max)
+                } else {
+                    0
+                })
+            },
+            NEAR_PER_MILLE,
+        ),
+        "oldest_too_old" => {
+            let age =
+                |(name, _, figures): &Queue| Some((figures.counts.oldest_ready?, name.clone()));
+            queues.iter().filter_map(age).min().map(|(_, name)| name)
+        }
+        "paused" => {
+            let mut paused =
+                queues.iter().filter(|(_, policy, _)| policy.paused_in || policy.paused_out);
+            let first = paused.next().map(|(name, _, _)| name.clone());
+            first.filter(|_| paused.next().is_none())
+        }
+        _ => None,
+    }
+}
+
 impl Attention {
     /// What to look at in the broker itself.
     pub fn of_broker(
@@ -132,7 +177,7 @@ impl Attention {
             let detail = format!("the disk has less than {} MiB left", DISK_FREE_MIN >> 20);
             tell(Attention::new("disk_full", Severity::Warning, detail).of(disk_free_bytes));
         }
-        let full = crate::queue::full_per_mille(memory, memory_max);
+        let full = full_per_mille(memory, memory_max);
         if full >= NEAR_PER_MILLE {
             // Bodies of stored messages go to the disk: nothing is lost.
             let detail = format!("{} % of `limits.memory_bytes` is used", full / 10);

@@ -74,7 +74,15 @@ impl Reading {
         let oldest_ready = i64::try_from(oldest).ok().filter(|at| *at > 0).map(Timestamp);
         Reading {
             counted: Counted { published, delivered, acked, redelivered, dropped },
-            counts: Counts { delayed, ready, in_flight, dead, bytes, oldest_ready },
+            counts: Counts {
+                delayed,
+                ready,
+                in_flight,
+                dead,
+                bytes,
+                oldest_ready,
+                oldest_dead: None,
+            },
             queues,
             paused_in: paused >> 32,
             paused_out: paused & u64::from(u32::MAX),

@@ -28,7 +28,7 @@ use super::connections::Connections;
 use super::doorkeeper::{Doorkeeper, Login};
 use super::logs::LogKeeper;
 use super::messages::*;
-use super::observer::{Observer, Observing};
+use super::observer::{BeginToLook, Observer, Observing};
 use super::redrives::Redrives;
 use super::registry::{Begin, Registry};
 use super::replies::Replies;
@@ -159,6 +159,7 @@ impl Broker {
     ) -> Result<(), BrokerError> {
         let unattached = self.default_policy(Kind::Broker);
         self.ask(Begin { arbiters, loaded, unattached }).await?;
+        self.0.observer.do_send(BeginToLook);
         self.0.started.store(true, Relaxed);
         Ok(())
     }

@@ -31,6 +31,9 @@ use tokio::sync::watch;
 
 /// How often it looks.
 const EVERY: Duration = Duration::from_secs(1);
+/// How often it asks at first whether the topics that the store knew have told their figures, and how
+/// many times before it goes on without those that have not.
+const FIRST: (Duration, u32) = (Duration::from_millis(50), 200);
 /// The broker's history of ten minutes: seconds of a step, steps.
 const SHORT: (u64, usize) = (1, 600);
 /// Of a day.
@@ -146,7 +149,10 @@ pub struct Observer {
     hot: Vec<u32>,
     /// Topics with a history.
     trailed: usize,
+    /// The first look.
     begun: Timestamp,
+    /// How many times it was too early for it; none is left when it is done.
+    too_early: Option<u32>,
     /// Seconds since then.
     second: u64,
     totals: Totals,
@@ -157,7 +163,8 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Starts it; what it tells from then on: the number of looks so far.
+    /// Starts it, to be followed by [`BeginToLook`]; what it tells from then on: the number of looks so
+    /// far.
     pub fn start_with(
         registry: &Addr<Registry>,
         directory: Arc<AtomicU64>,
@@ -174,6 +181,7 @@ impl Observer {
             hot: Vec::new(),
             trailed: 0,
             begun: clock::now(),
+            too_early: Some(0),
             second: 0,
             totals: Totals::default(),
             counted: Counted::default(),
@@ -188,7 +196,7 @@ impl Observer {
     fn look(&mut self, ctx: &mut Context<Self>) {
         let version = self.directory.load(Relaxed);
         if version == self.known {
-            return self.sample();
+            return self.sample(ctx);
         }
         let Some(registry) = self.registry.upgrade() else { return ctx.stop() };
         let listing = registry.send(ListTopics).into_actor(self);
@@ -196,7 +204,7 @@ impl Observer {
             Ok(entries) => {
                 observer.known = version;
                 observer.learn(entries);
-                observer.sample();
+                observer.sample(ctx);
             }
             Err(_) => ctx.stop(),
         }));
@@ -217,7 +225,25 @@ impl Observer {
         self.trailed = self.topics.values().filter(|seen| seen.trails.is_some()).count();
     }
 
-    fn sample(&mut self) {
+    /// Until the topics that the store knew have told their figures there is nothing to see: the
+    /// history would begin with none.
+    fn is_too_early(&mut self, ctx: &mut Context<Self>) -> bool {
+        let Some(times) = self.too_early else { return false };
+        let silent = self.topics.values().any(|seen| seen.entry.gauge.version() == 0);
+        if silent && times < FIRST.1 {
+            self.too_early = Some(times + 1);
+            ctx.run_later(FIRST.0, Observer::look);
+            return true;
+        }
+        (self.too_early, self.begun) = (None, clock::now());
+        ctx.run_interval(EVERY, Observer::look);
+        false
+    }
+
+    fn sample(&mut self, ctx: &mut Context<Self>) {
+        if self.is_too_early(ctx) {
+            return;
+        }
         let now = clock::now();
         // To the nearest: a tick comes a little early or late.
         let second = (now.since_ms(self.begun) + 500) / 1000;
@@ -273,9 +299,10 @@ impl Observer {
         self.ticks.send_modify(|ticks| *ticks += 1);
     }
 
-    fn overview(&self) -> Overview {
+    /// The broker as a whole, and the topics with queues among those to look at.
+    fn overview(&self) -> (Overview, Vec<TopicEntry>) {
         let now = clock::now();
-        let mut attention: Vec<(&TopicName, Attention)> = Vec::new();
+        let mut attention: Vec<(&TopicEntry, Attention)> = Vec::new();
         for seen in self.topics.values() {
             let definition = &seen.entry.definition;
             let condition = Condition {
@@ -284,32 +311,46 @@ impl Observer {
                 paused_in: definition.policy.paused_in,
                 oldest_max_ms: self.observing.oldest_max_ms,
             };
-            attention::of_topic(now, condition, |one| attention.push((&definition.name, one)));
+            attention::of_topic(now, condition, |one| attention.push((&seen.entry, one)));
         }
         attention.sort_by(|(_, one), (_, other)| {
             let worst = other.severity.cmp(&one.severity);
             worst.then_with(|| other.value.cmp(&one.value))
         });
         let attention_more = attention.len().saturating_sub(ATTENTION_MAX);
-        let shown = attention.into_iter().take(ATTENTION_MAX);
-        let attention = shown.map(|(topic, one)| (topic.clone(), one)).collect();
-        Overview { totals: self.totals, attention, attention_more }
+        attention.truncate(ATTENTION_MAX);
+        let with_queues: BTreeMap<u32, &TopicEntry> = attention
+            .iter()
+            .filter(|(entry, _)| entry.definition.kind == Kind::Broker)
+            .map(|(entry, _)| (entry.definition.number, *entry))
+            .collect();
+        let topics = with_queues.into_values().cloned().collect();
+        let name = |entry: &TopicEntry| entry.definition.name.clone();
+        let attention = attention.into_iter().map(|(entry, one)| (name(entry), one)).collect();
+        (Overview { totals: self.totals, attention, attention_more }, topics)
     }
 }
 
 impl Actor for Observer {
     type Context = Context<Self>;
+}
 
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        self.begun = clock::now();
+/// To the observer: the topics that the store knew are there.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct BeginToLook;
+
+impl Handler<BeginToLook> for Observer {
+    type Result = ();
+
+    fn handle(&mut self, _: BeginToLook, ctx: &mut Context<Self>) {
         self.look(ctx);
-        ctx.run_interval(EVERY, Observer::look);
     }
 }
 
 /// To the observer: the broker as a whole.
 #[derive(Message)]
-#[rtype(result = "Overview")]
+#[rtype(result = "(Overview, Vec<TopicEntry>)")]
 pub(super) struct LookAtAll;
 
 impl Handler<LookAtAll> for Observer {

@@ -16,7 +16,12 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       frame-ancestors 'none'";
 
 /// Pages have addresses of their own beside those of their files.
-const PAGES: [(&str, &[&str]); 2] = [(INDEX, &["/ui", "/ui/"]), ("docs.html", &["/docs"])];
+const PAGES: [(&str, &[&str]); 3] = [
+    (INDEX, &["/ui", "/ui/"]),
+    ("docs.html", &["/docs"]),
+    // What a browser asks for when a page names no picture of its own: `/openapi.json`, for one.
+    ("icon.svg", &["/favicon.ico"]),
+];
 
 /// The dashboard.
 const INDEX: &str = "index.html";
@@ -246,6 +251,8 @@ mod tests {
         assert_eq!(head(&refused, header::CONTENT_TYPE), "text/css; charset=utf-8");
         let module = get("/ui/octoq.js", &[]).await;
         assert_eq!(head(&module, header::ACCESS_CONTROL_ALLOW_ORIGIN), "*");
+        let icon = get("/favicon.ico", &[]).await;
+        assert_eq!(head(&icon, header::CONTENT_TYPE), "image/svg+xml");
         assert_eq!(get("/ui/none.js", &[]).await.status(), StatusCode::NOT_FOUND);
         let post = test::TestRequest::post().uri("/ui").to_request();
         assert_eq!(test::call_service(&app, post).await.status(), StatusCode::METHOD_NOT_ALLOWED);

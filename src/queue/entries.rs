@@ -255,8 +255,10 @@ impl Queue {
         Tally { messages: ready.messages + delayed.messages, bytes: ready.bytes + delayed.bytes }
     }
 
-    /// How many are where; nothing of ages.
+    /// How many are where; nothing of the age of what is ready.
     pub fn counts(&self) -> Counts {
+        let first_dead = self.dead.first_key_value().and_then(|(_, at)| self.entry(*at));
+        let letter = first_dead.and_then(|entry| entry.history.as_ref()?.letter.as_ref());
         Counts {
             delayed: self.tally(State::Delayed).messages,
             ready: self.tally(State::Ready).messages,
@@ -264,6 +266,7 @@ impl Queue {
             dead: self.tally(State::Dead).messages,
             bytes: self.counts.iter().map(|tally| tally.bytes).sum(),
             oldest_ready: None,
+            oldest_dead: letter.map(|letter| letter.at),
         }
     }
 

@@ -70,6 +70,8 @@ pub struct Counts {
     pub bytes: u64,
     /// Publish time of the oldest ready message.
     pub oldest_ready: Option<Timestamp>,
+    /// When the first of the dead letters died.
+    pub oldest_dead: Option<Timestamp>,
 }
 
 impl Counts {
@@ -82,6 +84,7 @@ impl Counts {
             dead: self.dead + other.dead,
             bytes: self.bytes + other.bytes,
             oldest_ready: [self.oldest_ready, other.oldest_ready].into_iter().flatten().min(),
+            oldest_dead: [self.oldest_dead, other.oldest_dead].into_iter().flatten().min(),
         }
     }
 }

@@ -10,16 +10,16 @@ import { Table } from "../table.js";
 
 const COLUMNS = [
   { key: "peer", label: "Peer", sorts: true, class: "w-name stay" },
-  { key: "door", label: "Door", sorts: true, class: "w-c" },
-  { key: "user", label: "User", sorts: true, class: "w-m" },
-  { key: "since", label: "Since", sorts: true, descFirst: true, class: "w-m" },
-  { key: "subscriptions", label: "Subscribed", sorts: true, descFirst: true, class: "right w-c" },
+  { key: "door", label: "Door", sorts: true, class: "w-d" },
+  { key: "user", label: "User", sorts: true, class: "w-d" },
+  { key: "since", label: "Since", sorts: true, descFirst: true, class: "w-d" },
+  { key: "subscriptions", label: "Subs", title: "Subscriptions", sorts: true, descFirst: true, class: "right w-s" },
   { key: "in_flight", label: "In flight", sorts: true, descFirst: true, class: "right w-n" },
-  { key: "buffer_bytes", label: "Buffer", title: "Bytes that wait to be sent", sorts: true, descFirst: true, class: "w-m" },
+  { key: "buffer_bytes", label: "Buffer", title: "Bytes that wait to be sent", sorts: true, descFirst: true, class: "w-d" },
   { key: "received_per_s", label: "In /s", title: "Received from the client, per second", sorts: true, descFirst: true, class: "right w-s" },
   { key: "sent_per_s", label: "Out /s", title: "Sent to the client, per second", sorts: true, descFirst: true, class: "right w-s" },
   { key: "slow", label: "State", sorts: true, descFirst: true, class: "w-s" },
-  { key: "close", label: html`<span class="hidden">Close</span>`, class: "w-c do" },
+  { key: "close", label: html`<span class="hidden">Close</span>`, class: "w-d do" },
 ];
 
 const DOORS = ["http", "websocket", "events", "watch", "otq", "okq", "dsmq", "fastqueue", "blockqueue"];

@@ -5,7 +5,7 @@ import { ask, curl, get, post, query as queryOf, queuePath, settled } from "../a
 import { count, plural, words } from "../format.js";
 import { useWatch } from "../live.js";
 import { preview } from "../message.js";
-import { Badge, Dialog, Empty, Failed, Loading, Search, Select, Terminal, Text, Time, confirmLoss, download, toast, useBusy, useLoad } from "../parts.js";
+import { Badge, Dialog, Empty, Failed, Loading, Search, Select, Terminal, Text, Time, confirmLoss, download, toast, useBusy, useLoad, useNarrow } from "../parts.js";
 import { changeQuery, href, mayOperate } from "../state.js";
 import { PlainTable } from "../table.js";
 import { Detail, lookFor } from "./topic-messages.js";
@@ -17,7 +17,7 @@ const LOOKS_MAX = 10_000;
 
 const COLUMNS = [
   { key: "check", label: "", class: "w-check" },
-  { key: "where", label: "Topic / queue" },
+  { key: "where", label: "Topic / queue", class: "stay" },
   { key: "seq", label: "No.", class: "right" },
   { key: "body", label: "Body", class: "mono clip" },
   { key: "reason", label: "Reason" },
@@ -95,6 +95,7 @@ function Queues({ data, chosen, onRedrive }) {
   const columns = [
     { key: "where", label: "Topic / queue" },
     { key: "dead", label: "Dead", class: "right" },
+    { key: "oldest", label: "First died" },
     { key: "redrive", label: "", class: "do" },
   ];
   const stop = row =>
@@ -112,6 +113,7 @@ function Queues({ data, chosen, onRedrive }) {
       cells: [
         html`<a class="name" data-first href=${href(["dead"], here ? {} : { topic: row.topic, queue: row.queue })} title=${here ? "Show those of all queues" : "Show only these"}>${row.topic}<span class="dim">/${row.queue}</span></a>`,
         html`<span class="hot">${count(row.dead)}</span>`,
+        row.oldest_at_ms === undefined ? html`<span class="dim">–</span>` : html`<${Time} at=${row.oldest_at_ms} />`,
         redrive?.running
           ? html`<span class="row"><span class="num">${count(redrive.done)}${redrive.total ? ` of ${count(redrive.total)}` : ""} redriven</span>${operates && html`<button class="small" disabled=${busy} onClick=${() => stop(row)}>Stop</button>`}</span>`
           : operates && html`<button class="small" onClick=${() => onRedrive(row)}>Redrive …</button>`,
@@ -124,6 +126,7 @@ function Queues({ data, chosen, onRedrive }) {
 export function Dead({ route }) {
   const { query } = route;
   const operates = mayOperate();
+  const narrow = useNarrow();
   const { data, error: refused } = useWatch({ screen: "dead" });
   const topic = query.get("topic") ?? "";
   const queue = query.get("queue") ?? "";
@@ -202,7 +205,7 @@ export function Dead({ route }) {
     selected: chosen?.id === message.id,
     cells: [
       operates && html`<input type="checkbox" aria-label=${`Choose message ${message.seq} of ${message.topic}`} checked=${picked.has(nameOf(message))} onChange=${() => flip(message)} />`,
-      html`<a class="name" href=${href(["topic", message.topic, "messages"], { queue: message.queue, state: "dead" })}>${message.topic}<span class="dim">/${message.queue}</span></a>`,
+      html`<a class="name" href=${href(["topic", message.topic, "messages"], { queue: message.queue, state: "dead" })}>${message.topic}<span class="dim">/${message.queue}</span></a>${narrow && html`<span class="under"><span class="hot">${words(message.dead?.reason ?? "dead")}</span> · ${plural(message.attempts, "try", "tries")}${lastError(message) && ` · ${lastError(message).slice(0, 60)}`}</span>`}`,
       html`<a data-first class="num" href="#" aria-label=${`Show message ${message.seq}`} onClick=${event => {
         event.preventDefault();
         changeQuery({ message: message.id, in: message.topic, of: message.queue });

@@ -18,6 +18,7 @@ function target({ kind, topic, queue, connection }) {
   if (!topic) return href(["system"]);
   if (kind === "dead_letters") return href(["dead"], { topic, queue });
   if (kind === "backlog_growing" || kind === "oldest_too_old") return href(["topic", topic, "messages"], { queue });
+  if (queue && (kind === "paused" || kind === "near_limit")) return href(["topic", topic, "settings"], { queue });
   return href(["topic", topic]);
 }
 

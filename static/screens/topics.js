@@ -4,7 +4,7 @@ import { html, useEffect, useState } from "../vendor/htm-preact.js";
 import { curl, get, post, queuePath, topicPath } from "../api.js";
 import { Spark } from "../charts.js";
 import { brief, count, plural, rate, words } from "../format.js";
-import { Badge, Dialog, Empty, Failed, Icon, Loading, Search, Select, Terminal, Text, badgeTone, complain, confirmLoss, toast, useBusy } from "../parts.js";
+import { Badge, Dialog, Empty, Failed, Icon, Loading, Search, Select, Terminal, Text, badgeTone, complain, confirmLoss, toast, useBusy, useNarrow } from "../parts.js";
 import { useRows } from "../rows.js";
 import { changeQuery, go, href, mayOperate } from "../state.js";
 import { Table } from "../table.js";
@@ -25,6 +25,13 @@ const COLUMNS = [
 ];
 
 const number = value => html`<span class=${value ? "" : "zero"}>${brief(value)}</span>`;
+
+/** What matters most, on a line of its own where there is no room for columns. */
+const sums = figures => {
+  const parts = [`${brief(figures.ready)} ready`, figures.in_flight > 0 && `${brief(figures.in_flight)} in flight`, figures.delayed > 0 && `${brief(figures.delayed)} delayed`];
+  const shown = parts.filter(Boolean).join(" · ");
+  return figures.dead > 0 ? html`<span class="hot">${brief(figures.dead)} dead</span> · ${shown}` : shown;
+};
 
 /** All queues of some topics, as they are now. */
 async function queuesOf(names) {
@@ -129,6 +136,7 @@ export function Topics({ route }) {
   const spec = { screen: "topics", sort, desc, filter, ...(kind ? { kind } : {}) };
   const { data, error, rows, row, onView, top } = useRows(spec);
   const operates = mayOperate();
+  const narrow = useNarrow();
   useEffect(() => {
     document.title = "Topics · octoq";
   }, []);
@@ -149,7 +157,7 @@ export function Topics({ route }) {
       class: chosen.has(name) ? "chosen" : "",
       cells: [
         operates && html`<input type="checkbox" aria-label=${`Choose ${name}`} checked=${chosen.has(name)} onChange=${() => flip(name)} />`,
-        html`<a class="name" data-first href=${href(["topic", name])} title=${name}>${name}</a>`,
+        html`<a class="name" data-first href=${href(["topic", name])} title=${name}>${name}</a>${narrow && html`<span class="under num">${sums(figures)}</span>`}`,
         figures.kind,
         number(figures.ready),
         number(figures.in_flight),
@@ -174,6 +182,6 @@ export function Topics({ route }) {
       ${operates && chosen.size > 0 && html`<${Bulk} chosen=${chosen} clear=${() => choose(new Set())} />`}
     </div>
     ${error && html`<${Failed} error=${{ message: error.detail, code: error.code }} />`}
-    ${data ? html`<${Table} label="Topics" columns=${COLUMNS} rows=${rows} row=${draw} sort=${sort} desc=${desc} onSort=${(key, down) => changeQuery({ sort: key === "name" && !down ? "" : key, desc: down })} onView=${onView} empty=${empty} top=${top} />` : html`<${Loading} what="topics" />`}
+    ${data ? html`<${Table} label="Topics" columns=${COLUMNS} rows=${rows} row=${draw} sort=${sort} desc=${desc} onSort=${(key, down) => changeQuery({ sort: key === "name" && !down ? "" : key, desc: down })} onView=${onView} empty=${empty} top=${top} ...${narrow ? { rowHeight: 54, class: "two-lines" } : {}} />` : html`<${Loading} what="topics" />`}
     ${operates && query.get("new") && html`<${NewTopic} onClose=${() => changeQuery({ new: "" })} />`}`;
 }

@@ -68,6 +68,43 @@ async fn figures_are_held_and_go_on() {
     .await;
 }
 
+/// A tab that nobody sees asks for nothing.
+#[actix_web::test]
+async fn a_hidden_tab_is_told_nothing_until_it_is_looked_at_again() {
+    let broker = TestBroker::start().await;
+    let address = broker.door("http");
+    with_page(address, async |page| {
+        page.open("#/overview").await;
+        page.until(READY, json!("0")).await;
+        page.run(
+            "window.said = [];\
+             const send = WebSocket.prototype.send;\
+             WebSocket.prototype.send = function (text) {\
+               window.said.push(JSON.parse(text).op);\
+               return send.call(this, text);\
+             };",
+        )
+        .await;
+        // A browser without a window has none to hide: the page is told as it would be.
+        let away = |away: bool| {
+            format!(
+                "Object.defineProperty(document, 'hidden', {{configurable: true, value: {away}}});\
+                 document.dispatchEvent(new Event('visibilitychange'));"
+            )
+        };
+        page.run(&away(true)).await;
+        page.until("return window.said;", json!(["pause"])).await;
+        ask(address, "POST", "/v1/topics/default/messages", json!({"body": "x"})).await;
+        // As long as two ticks take, nothing may come.
+        page.run("await new Promise(done => setTimeout(done, 2200));").await;
+        assert_eq!(page.run(READY).await, "0");
+        page.run(&away(false)).await;
+        page.until(READY, json!("1")).await;
+        assert_eq!(page.run("return window.said;").await, json!(["pause", "resume", "watch"]));
+    })
+    .await;
+}
+
 /// How long the page's own thread has been at work, in time of the processor.
 async fn busy_s(page: &Page<'_>) -> f64 {
     let told = page.devtools("Performance.getMetrics", json!({})).await;

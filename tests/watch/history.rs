@@ -27,6 +27,23 @@ async fn what_was_published_is_in_the_history_of_the_broker() {
     assert!(history["end_ms"].as_i64().unwrap() > 1_600_000_000_000);
 }
 
+/// What the store gave back is seen from the first look on.
+#[actix_web::test]
+async fn the_history_after_a_restart_begins_with_what_is_there() {
+    let broker = TestBroker::start().await;
+    let new = json!({"name": "kept", "policy": {"durability": "async"}}).to_string();
+    broker.http("POST", "/v1/topics", &new).await.expect(201);
+    publish(&broker, "kept", 7).await;
+    let broker = TestBroker::start_in(broker.stop().await, &[]).await;
+    let ready = eventually("it has looked", async || {
+        let history = broker.http("GET", "/v1/history", "").await.expect(200);
+        let ready: Vec<f64> = numbers(&history, "ready").into_iter().flatten().collect();
+        (ready.len() >= 2).then_some(ready)
+    })
+    .await;
+    assert_eq!(ready[0], 7.0, "{ready:?}");
+}
+
 #[actix_web::test]
 async fn every_span_has_its_steps() {
     let broker = TestBroker::start().await;

@@ -123,14 +123,45 @@ async fn dead_letters_are_shown_and_told_of() {
     let nack = json!({"receipts": receipts, "mode": "dead"}).to_string();
     broker.http("POST", "/v1/topics/default/nack", &nack).await.expect(200);
     dead.until("two are dead", |document| document["rows"]["default/default"]["dead"] == 2).await;
+    let died = dead.document["rows"]["default/default"]["oldest_at_ms"].as_i64().unwrap();
+    let path = "/v1/topics/default/queues/default/messages?state=dead&limit=1";
+    let first = broker.http("GET", path, "").await.expect(200);
+    assert_eq!(first["messages"][0]["dead"]["at_ms"], died);
     assert_eq!(dead.document["order"], json!(["default/default"]));
     let mut overview = Client::watching(&broker, json!({"screen": "overview"})).await;
     let entry = "dead_letters:default";
     overview.until("somebody is told", |document| document["attention"][entry]["value"] == 2).await;
-    assert_eq!(overview.document["attention"][entry]["topic"], "default");
+    let told = &overview.document["attention"][entry];
+    assert_eq!((&told["topic"], &told["queue"]), (&json!("default"), &json!("default")));
     broker.http("POST", "/v1/topics/default/queues/default/redrive", "{}").await.expect(200);
     dead.until("none is dead", |document| document["total"] == 0).await;
     overview.until("nobody is told", |document| document["attention"][entry].is_null()).await;
+}
+
+#[actix_web::test]
+async fn the_queue_that_is_meant_is_named() {
+    let broker = TestBroker::start().await;
+    let queues = json!([{"name": "default"}, {"name": "audit", "policy": {"messages_max": 5}}]);
+    let new = json!({"name": "t", "queues": queues}).to_string();
+    broker.http("POST", "/v1/topics", &new).await.expect(201);
+    publish(&broker, "t", 4).await;
+    let pause = |queue: &str| format!("/v1/topics/t/queues/{queue}/pause");
+    broker.http("POST", &pause("default"), r#"{"out":true}"#).await.expect(200);
+    let mut client = Client::watching(&broker, json!({"screen": "overview"})).await;
+    client
+        .until("both are told", |document| {
+            let of = |kind: &str| document["attention"][format!("{kind}:t")]["queue"].clone();
+            of("paused") == "default" && of("near_limit") == "audit"
+        })
+        .await;
+    // Of several none is meant.
+    broker.http("POST", &pause("audit"), r#"{"out":true}"#).await.expect(200);
+    client
+        .until("neither", |document| {
+            let paused = &document["attention"]["paused:t"];
+            paused.is_object() && paused["queue"].is_null()
+        })
+        .await;
 }
 
 #[actix_web::test]

@@ -2,6 +2,7 @@
 //! decided here, and nowhere else.
 
 use super::*;
+use crate::broker::attention;
 use crate::broker::connections::{
     Arrival, Called, CloseConnection, ConnectionsPage, ConnectionsQuery, Enter, Leave,
     ListConnections, Traffic,
@@ -59,6 +60,8 @@ pub struct DeadQueue {
     pub queue: QueueName,
     /// How many.
     pub dead: u64,
+    /// When the first of them died.
+    pub oldest: Option<Timestamp>,
     /// The redrive at a rate that runs.
     pub redrive: Option<Progress>,
 }
@@ -86,7 +89,18 @@ impl Broker {
     /// Errors: `NotAllowed`.
     pub async fn overview(&self, caller: &Caller) -> Result<Overview, BrokerError> {
         caller.need_to_look()?;
-        self.0.observer.send(LookAtAll).await.map_err(|_| BrokerError::Stopping)
+        let looked = self.0.observer.send(LookAtAll).await.map_err(|_| BrokerError::Stopping)?;
+        let (mut overview, topics) = looked;
+        // Which of its queues is meant only the topic knows.
+        let asked = topics.iter().map(|entry| entry.addr.send(Describe));
+        let told = futures_util::future::join_all(asked).await;
+        for figures in told.into_iter().filter_map(|told| told.ok()?.ok()) {
+            let topic = &figures.definition.name;
+            for (_, one) in overview.attention.iter_mut().filter(|(name, _)| name == topic) {
+                one.queue = attention::queue_meant(one.kind, &figures.queues);
+            }
+        }
+        Ok(overview)
     }
 
     /// Some topics, sorted and filtered, as they were seen within the last second.
@@ -143,11 +157,11 @@ impl Broker {
         for figures in told.into_iter().filter_map(|told| told.ok()?.ok()) {
             let topic = &figures.definition.name;
             for (queue, _, figures) in figures.queues {
-                let dead = figures.counts.dead;
+                let Counts { dead, oldest_dead: oldest, .. } = figures.counts;
                 if dead > 0 {
                     let same = |(of, at, _): &&(_, _, _)| of == topic && *at == queue;
                     let redrive = running.iter().find(same).map(|(_, _, how)| how.clone());
-                    queues.push(DeadQueue { topic: topic.clone(), queue, dead, redrive });
+                    queues.push(DeadQueue { topic: topic.clone(), queue, dead, oldest, redrive });
                 }
             }
         }

@@ -871,6 +871,7 @@ impl World {
             dead: count(State::Dead),
             bytes: all.map(|place| place.text.bytes).sum(),
             oldest_ready: naive.heads(number).iter().map(|place| place.text.published_at).min(),
+            oldest_dead: of(State::Dead).first().and_then(|place| Some(place.letter.as_ref()?.at)),
         };
         assert_eq!(topic.counts(number), Ok(expected));
         assert_eq!(topic.totals(number), Ok(queue.totals));

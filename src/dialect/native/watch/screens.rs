@@ -50,6 +50,7 @@ fn attention(one: &Attention, topic: Option<&str>) -> Value {
         "kind": one.kind,
         "severity": one.severity.name(),
         "topic": topic,
+        "queue": one.queue.as_ref().map(|queue| shown(queue.as_bytes())),
         "detail": one.detail,
         "value": one.value,
     })
@@ -192,7 +193,9 @@ async fn dead(broker: &Broker, caller: &Caller) -> Result<Value, Problem> {
         let redrive = found
             .redrive
             .map(|how| json!({"running": how.running, "done": how.done, "total": how.total}));
-        let row = json!({"topic": topic, "queue": queue, "dead": found.dead, "redrive": redrive});
+        let oldest_at_ms = found.oldest.map(|at| at.0);
+        let row = json!({"topic": topic, "queue": queue, "dead": found.dead,
+            "oldest_at_ms": oldest_at_ms, "redrive": redrive});
         rows.insert(key.clone(), row);
         order.push(key);
     }
