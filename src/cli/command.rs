@@ -1,7 +1,9 @@
 //! The words of the command line, and which command each of them is.
 
 use super::*;
+use clap::error::{ContextKind, ContextValue};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use std::ffi::OsString;
 
 /// One message broker for the clients of five; every topic is an actor.
 #[derive(Debug, Parser)]
@@ -137,9 +139,29 @@ fn with_variables(command: clap::Command, prefix: &str) -> clap::Command {
     })
 }
 
+/// The usage that is told with an error. By itself clap puts every flag in it that has a value, those of
+/// variables too, as if they were needed.
+fn with_usage(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    let mut whole = command();
+    whole.build();
+    for word in words.iter().skip(1) {
+        if let Some(named) = whole.find_subcommand(word).cloned() {
+            whole = named;
+        }
+    }
+    if error.get(ContextKind::Usage).is_some() {
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(whole.render_usage()));
+    }
+    error
+}
+
 /// Reads the arguments and does what they ask for.
 pub fn main() -> ExitCode {
-    let mut matches = command().get_matches();
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let mut matches = match command().try_get_matches_from(&words) {
+        Ok(matches) => matches,
+        Err(error) => with_usage(error, &words).exit(),
+    };
     let arguments = match Arguments::from_arg_matches_mut(&mut matches) {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),
@@ -215,6 +237,15 @@ mod tests {
             let example = example.unwrap_or_else(|| panic!("`{path} --help` has no example"));
             assert!(example.contains("octoq"), "{path}: {example}");
         });
+    }
+
+    /// What a variable says is not what must be said.
+    #[test]
+    fn the_usage_with_an_error_names_what_is_needed_and_no_more() {
+        let words = ["octoq", "queue", "info", "--url", "http://127.0.0.1:1"].map(OsString::from);
+        let error = command().try_get_matches_from(&words).unwrap_err();
+        let told = with_usage(error, &words).render().to_string();
+        assert!(told.contains("Usage: octoq queue info [OPTIONS] <TOPIC> [QUEUE]"), "{told}");
     }
 
     /// A flag of a subcommand that has the name of one above it would take its value without a word.

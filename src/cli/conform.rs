@@ -1,6 +1,6 @@
 //! `octoq conform`: plays the documented dialogues of a door against an address.
 
-use crate::conform::{self, Case};
+use crate::conform::{self, Case, Outcome, Sweep};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 
@@ -66,6 +66,17 @@ impl Door {
     }
 }
 
+impl Door {
+    /// Deletes what was made; the other doors know no word for it.
+    fn sweep(self) -> Option<Sweep> {
+        match self {
+            Door::Fastqueue => Some(conform::fastqueue::sweep),
+            Door::Blockqueue => Some(conform::blockqueue::sweep),
+            Door::Otq | Door::Okq | Door::Dsmq | Door::DsmqRaw | Door::DsmqHdr => None,
+        }
+    }
+}
+
 fn address(text: &str) -> Result<SocketAddr, String> {
     let mut found = text.to_socket_addrs().map_err(|error| error.to_string())?;
     found.next().ok_or_else(|| "no such address".to_owned())
@@ -84,12 +95,12 @@ pub fn run(arguments: ConformArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let failed = runtime.block_on(conform::play(arguments.addr, &cases, |outcome| match &outcome
-        .mismatch
-    {
+    let told = |outcome: &Outcome| match &outcome.mismatch {
         None => println!("ok      {}", outcome.case),
         Some(mismatch) => println!("FAILED  {}: {mismatch}", outcome.case),
-    }));
+    };
+    let playing = conform::play(arguments.addr, &cases, arguments.door.sweep(), told);
+    let failed = runtime.block_on(playing);
     println!("{} of {} as documented", cases.len() - failed, cases.len());
     ExitCode::from(u8::from(failed > 0))
 }

@@ -9,7 +9,7 @@ use super::peek;
 use super::policy;
 use super::remote::{RemoteArgs, Session, Sure};
 use super::show::printable;
-use super::view::counted;
+use super::view::{self, counted};
 use serde_json::{Map, Value, json, value::RawValue};
 use std::{io::Write as _, process::ExitCode, time::Duration};
 
@@ -246,7 +246,8 @@ async fn list(
         }
         if output.is_none() && !session.json {
             let Place { topic, queue } = serde_json::from_str(raw.get())?;
-            writeln!(session.out, "{}/{}", printable(&topic), printable(&queue))?;
+            let topic = view::topic_shown(&topic);
+            writeln!(session.out, "{}/{}", printable(topic), printable(&queue))?;
         }
         peek::print(session, raw, output)
     };
@@ -276,32 +277,41 @@ async fn redrive(
 ) -> Result<(), Failure> {
     let path = format!("{}/redrive", of.path());
     let (dry, rated) = (body.contains_key("dry_run"), body.contains_key("rate_per_s"));
+    let named = body.contains_key("ids");
     let mut body = body;
     if !rated {
         // By filter the broker looks at a bounded number at a time, and says where to go on.
         let most = body.get("max").and_then(Value::as_u64).unwrap_or(u64::MAX);
         let mut count = 0;
-        loop {
+        let missing = loop {
             let answer = session.ask(Ask::post(&path).json(&body)?).await?;
-            let part: Value = answer.json()?;
+            let mut part: Value = answer.json()?;
+            let missing = part["missing"].take();
             let (redriven, matching) = (part["redriven"].as_u64(), part["matching"].as_u64());
             count += redriven.or(matching).unwrap_or_default();
             let next = part["next"].as_str();
-            let (Some(next), true) = (next, count < most) else { break };
+            let (Some(next), true) = (next, count < most) else { break missing };
             body.insert("after".into(), next.into());
             if most != u64::MAX {
                 body.insert("max".into(), (most - count).into());
             }
-        }
-        let messages = counted(count, "message", "messages");
-        return match dry {
-            true => session.done(
-                format_args!("{messages} would be tried again"),
-                &json!({ "matching": count }),
-            ),
-            false => session
-                .done(format_args!("{messages} to be tried again"), &json!({ "redriven": count })),
         };
+        let messages = counted(count, "message", "messages");
+        let (words, key) = match dry {
+            true => ("would be tried again", "matching"),
+            false => ("to be tried again", "redriven"),
+        };
+        let mut told = json!({ key: count });
+        if missing.is_array() {
+            told["missing"] = missing.clone();
+        }
+        session.done(format_args!("{messages} {words}"), &told)?;
+        let missing = missing.as_array().filter(|missing| !missing.is_empty());
+        let Some(missing) = missing else { return Ok(()) };
+        for id in missing.iter().filter_map(Value::as_str) {
+            eprintln!("octoq: {}: there is no such dead letter", printable(id));
+        }
+        return Err(Failure::Said(Code::Empty));
     }
     let answer = session.ask(Ask::post(&path).json(&body)?).await?;
     if !wait {
@@ -319,7 +329,9 @@ async fn redrive(
                 return session.print_json(&answer);
             }
             writeln!(session.out, "{}", progress_line(&progress))?;
-            return Ok(());
+            // Of those that were named some were not there.
+            let short = named && progress["done"].as_u64() < progress["total"].as_u64();
+            return if short { Err(Failure::Said(Code::Empty)) } else { Ok(()) };
         }
         let slept = session.until_stopped(async |_| tokio::time::sleep(LOOK_EVERY).await).await?;
         if slept.is_none() {

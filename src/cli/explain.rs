@@ -11,9 +11,12 @@ use super::view;
 use serde_json::Value;
 use std::{io::Write as _, process::ExitCode};
 
-/// Tell where a message is, what became of it so far, and what it waits for.
+/// Tell where a message is, what became of it so far, and what it waits for. Deliveries that were released
+/// count for nothing and are not told.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: octoq explain orders 01a1fdbd-30b5-700e-8870-000000000001")]
+#[command(after_help = "Examples:
+  octoq explain orders 01a1fdbd-30b5-700e-8870-000000000001
+  octoq explain orders -q billing 01a1fdbd-30b5-700e-8870-000000000001")]
 pub struct ExplainArgs {
     #[command(flatten)]
     remote: RemoteArgs,

@@ -258,7 +258,8 @@ fn fill(table: &mut Table, topic: &Topic, named: bool) {
             queue.consumers.to_string(),
             queue.paused().to_owned(),
         ];
-        table.row(named.then(|| topic.name.clone()).into_iter().chain(cells));
+        let place = named.then(|| view::topic_shown(&topic.name).to_owned());
+        table.row(place.into_iter().chain(cells));
     }
 }
 
@@ -270,6 +271,7 @@ async fn list(session: &mut Session, topic: Option<&Name>) -> Result<(), Failure
     if session.json {
         let queues = |topic: Value| {
             let name = topic["name"].clone();
+            let name = if name.as_str().is_some_and(view::is_nowhere) { Value::Null } else { name };
             let queues = topic["queues"].as_array().cloned().unwrap_or_default();
             queues.into_iter().map(move |mut queue| {
                 queue["topic"] = name.clone();

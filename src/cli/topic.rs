@@ -165,6 +165,10 @@ async fn list(session: &mut Session, prefix: Option<&str>) -> Result<(), Failure
     ]);
     for topic in topics {
         let topic: Topic = serde_json::from_value(topic)?;
+        if view::is_nowhere(&topic.name) {
+            // `octoq queue ls` has its queues.
+            continue;
+        }
         let consumers = topic.sum(|queue| queue.consumers) + topic.subscribers;
         table.row([
             topic.name.clone(),

@@ -5,6 +5,7 @@ use super::failure::Failure;
 use super::name::{Name, topic_path, with_query};
 use super::remote::Session;
 use super::show;
+use crate::queue::TopicName;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -81,6 +82,20 @@ impl Queue {
     }
 }
 
+/// What stands where a topic's name would, for queues that belong to none.
+pub const NO_TOPIC: &str = "(no topic)";
+
+/// The name of a topic as a person reads it; for the one that holds the queues without a topic, that
+/// they have none.
+pub fn topic_shown(name: &str) -> &str {
+    if is_nowhere(name) { NO_TOPIC } else { name }
+}
+
+/// It is no topic, but where the queues are that belong to none.
+pub fn is_nowhere(topic: &str) -> bool {
+    topic.as_bytes() == TopicName::unattached().as_bytes()
+}
+
 impl Topic {
     /// The sum of something over its queues.
     pub fn sum(&self, of: impl Fn(&Queue) -> u64) -> u64 {
@@ -140,6 +155,10 @@ pub fn settings(out: &mut impl std::io::Write, policy: &Value) -> std::io::Resul
                 show::bytes(size.as_u64().unwrap_or_default())
             }
             Value::String(text) => show::printable(text),
+            Value::Object(place) if name == "dead_letter" => {
+                let part = |key: &str| place.get(key).and_then(Value::as_str).unwrap_or_default();
+                show::printable(&format!("{}/{}", topic_shown(part("topic")), part("queue")))
+            }
             other => other.to_string(),
         };
         writeln!(out, "  {:<18} {shown}", name.trim_end_matches("_ms"))?;

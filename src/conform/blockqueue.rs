@@ -5,6 +5,7 @@ mod delivery;
 mod topics;
 
 use super::{Answer, Case, Mismatch, Target, Wire, case};
+use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
 
 pub use additions::ADDITIONS;
@@ -38,6 +39,17 @@ pub const CASES: &[Case] = &[
     case!("readers that wait are served one by one", delivery::competing),
     case!("a reader that left gets nothing", delivery::departed),
 ];
+
+/// Deletes the topics of a case.
+pub fn sweep(target: Target) -> LocalBoxFuture<'static, Result<(), Mismatch>> {
+    Box::pin(async move {
+        let mut client = Client::new(&target).await?;
+        for name in target.names() {
+            client.ask("DELETE", &format!("/topics/{name}"), "").await?;
+        }
+        Ok(())
+    })
+}
 
 /// Long enough for a message to be there, shorter than the patience of a case.
 const SOON: &str = "timeout=8s";

@@ -16,7 +16,9 @@ pub use wire::{Answer, Wire};
 
 use futures_util::future::LocalBoxFuture;
 use std::{
+    cell::RefCell,
     net::SocketAddr,
+    rc::Rc,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -58,7 +60,12 @@ pub struct Target {
     /// Where the door listens.
     pub address: SocketAddr,
     unique: String,
+    /// The names it has given.
+    names: Rc<RefCell<Vec<String>>>,
 }
+
+/// Deletes what a case has made, at a door that can; what is not there is no matter.
+pub type Sweep = fn(Target) -> LocalBoxFuture<'static, Result<(), Mismatch>>;
 
 static PLAYED: AtomicU32 = AtomicU32::new(0);
 
@@ -68,12 +75,24 @@ impl Target {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let nth = PLAYED.fetch_add(1, Relaxed);
         let unique = format!("{:x}-{nth}", now.as_micros() & 0xfff_ffff_ffff);
-        Target { address, unique }
+        Target { address, unique, names: Rc::default() }
     }
 
     /// A name for a topic or a queue that only this case uses: letters, digits and hyphens.
     pub fn name(&self, what: &str) -> String {
-        format!("{what}-{}", self.unique)
+        let name = format!("{what}-{}", self.unique);
+        self.uses(&name);
+        name
+    }
+
+    /// The case has a name of its own making.
+    pub fn uses(&self, name: &str) {
+        self.names.borrow_mut().push(name.to_owned());
+    }
+
+    /// All names that the case has used.
+    pub fn names(&self) -> Vec<String> {
+        self.names.borrow().clone()
     }
 
     /// A connection to the door.
@@ -91,11 +110,22 @@ pub struct Outcome {
     pub mismatch: Option<Mismatch>,
 }
 
-/// Plays the cases one after the other and tells each outcome as it is known.
-pub async fn play(address: SocketAddr, cases: &[Case], mut told: impl FnMut(&Outcome)) -> usize {
+/// Plays the cases one after the other and tells each outcome as it is known. `sweep`: what a case has
+/// made goes when it is over.
+pub async fn play(
+    address: SocketAddr,
+    cases: &[Case],
+    sweep: Option<Sweep>,
+    mut told: impl FnMut(&Outcome),
+) -> usize {
     let mut failed = 0;
     for case in cases {
-        let mismatch = (case.run)(Target::new(address)).await.err();
+        let target = Target::new(address);
+        let mut mismatch = (case.run)(target.clone()).await.err();
+        if let Some(sweep) = sweep {
+            let swept = sweep(target).await;
+            mismatch = mismatch.or(swept.err());
+        }
         failed += usize::from(mismatch.is_some());
         told(&Outcome { case: case.name, mismatch });
     }

@@ -9,7 +9,7 @@ use super::{
     salvage::{self, Survey, TABLES},
     schema,
 };
-use crate::queue::RestoredEntry;
+use crate::queue::{RestoredEntry, TopicName};
 use rusqlite::Connection;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::{fmt, fs, path::Path};
@@ -80,10 +80,14 @@ impl fmt::Display for Report {
             writeln!(f, "{line}")?;
         }
         for topic in &self.topics {
+            let what = match topic.name == TopicName::unattached().to_string() {
+                true => "queues without a topic".to_owned(),
+                false => format!("topic {}", topic.name),
+            };
             writeln!(
                 f,
-                "topic {}: {} waiting, {} tried, {} dead, {} history, {} bytes",
-                topic.name, topic.waiting, topic.tried, topic.dead, topic.history, topic.bytes
+                "{what}: {} waiting, {} tried, {} dead, {} history, {} bytes",
+                topic.waiting, topic.tried, topic.dead, topic.history, topic.bytes
             )?;
         }
         for table in

@@ -5,11 +5,22 @@ use octoq::conform::{self, Case};
 
 async fn play(broker: &TestBroker, cases: &[Case]) {
     let mut told = Vec::new();
-    let failed = conform::play(broker.door("blockqueue"), cases, |outcome| {
-        told.extend(outcome.mismatch.as_ref().map(|found| format!("{}: {found}", outcome.case)));
-    })
+    let failed = conform::play(
+        broker.door("blockqueue"),
+        cases,
+        Some(conform::blockqueue::sweep),
+        |outcome| {
+            told.extend(
+                outcome.mismatch.as_ref().map(|found| format!("{}: {found}", outcome.case)),
+            );
+        },
+    )
     .await;
     assert_eq!((failed, told), (0, Vec::new()));
+    let topics = broker.http("GET", "/v1/topics", "").await.expect(200);
+    let left: Vec<_> =
+        topics["topics"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(left, ["default", "pubsub"], "nothing is left behind");
 }
 
 #[actix_web::test]

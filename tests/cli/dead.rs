@@ -45,6 +45,9 @@ fn dead_letters_are_tried_again() {
     let dry = cli.good(&["dead", "redrive", "default", "--all", "--dry-run"]);
     assert_eq!(dry, "5 messages would be tried again\n");
     assert_eq!(cli.good(&["dead", "redrive", "default", "id-2"]), "1 message to be tried again\n");
+    cli.bad(&["dead", "redrive", "default", "nosuch"], 3, "nosuch: there is no such dead letter");
+    cli.bad(&["dead", "redrive", "default", "id-2", "--dry-run"], 3, "id-2");
+    cli.bad(&["dead", "redrive", "default", "nosuch", "--rate", "100"], 3, "");
     assert_eq!(cli.good(&["get", "default"]), "c\n");
     assert_eq!(cli.json(&["dead", "redrive", "default", "--text", "d"])["redriven"], 1);
     assert_eq!(cli.json(&["dead", "redrive", "default", "--max", "1"])["redriven"], 1);

@@ -40,6 +40,35 @@ fn the_busiest_queues_stand_on_top() {
     cli.bad(&["top"], 2, "--once");
 }
 
+/// `script` gives it a terminal.
+#[test]
+fn the_terminal_is_given_back_when_it_is_told_to_end() {
+    let cli = Cli::start();
+    for signal in ["TERM", "HUP"] {
+        let (out, pid) = (cli.folder.path().join("out"), cli.folder.path().join("pid"));
+        let _ = std::fs::remove_file(&out);
+        let octoq = cli.command(&[]).get_program().to_owned();
+        let line = format!("echo $$ > '{}'; exec '{}' top", pid.display(), octoq.display());
+        let mut terminal = Command::new("script");
+        for (name, value) in cli.command(&[]).get_envs() {
+            value.map(|value| terminal.env(name, value));
+        }
+        terminal.args(["--quiet", "--flush", "--return", "--command", &line]).arg(&out);
+        terminal.env("TERM", "xterm").env("SHELL", "/bin/sh");
+        let terminal =
+            terminal.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+        let mut terminal = terminal.spawn().unwrap();
+        let shown =
+            || String::from_utf8_lossy(&std::fs::read(&out).unwrap_or_default()).into_owned();
+        eventually("it has the screen", || shown().contains("\x1b[?1049h"));
+        assert!(!shown().contains("\x1b[?1049l"));
+        let kill = format!("kill -{signal} $(cat '{}')", pid.display());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        assert_eq!(process::wait(&mut terminal).code(), Some(0), "{signal}");
+        assert!(shown().contains("\x1b[?1049l"), "{signal}: {}", shown());
+    }
+}
+
 #[test]
 fn what_happened_is_a_line_for_each_step() {
     let cli = Cli::start();

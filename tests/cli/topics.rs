@@ -78,6 +78,24 @@ fn queues_are_made_shown_changed_paused_purged_and_removed() {
 }
 
 #[test]
+fn a_queue_without_a_topic_is_shown_as_one() {
+    let cli = Cli::start();
+    cli.good(&["queue", "new", "default", "lone"]);
+    cli.good(&["put", "default", "x"]);
+    cli.good(&["queue", "detach", "default", "lone"]);
+    let listed = cli.good(&["queue", "ls"]);
+    assert!(listed.lines().any(|line| line.starts_with("(no topic)  lone ")), "{listed}");
+    let queues = cli.json(&["queue", "ls"])["queues"].as_array().unwrap().clone();
+    let lone = queues.iter().find(|queue| queue["name"] == "lone").unwrap();
+    assert_eq!((&lone["topic"], &lone["ready"]), (&Value::Null, &1.into()));
+    assert!(cli.good(&["top", "--once", "-i", "50ms"]).contains("(no topic)/lone"));
+    assert!(!cli.good(&["topic", "ls"]).contains("u{0}"));
+    let text = cli.json(&["definitions", "export"]);
+    assert_eq!(text["queues"][0]["name"], "lone", "{text}");
+    assert!(!text.to_string().contains("u0000"), "{text}");
+}
+
+#[test]
 fn lists_are_watched_until_they_are_stopped() {
     let cli = Cli::start();
     let file = cli.folder.path().join("watched");

@@ -5,7 +5,7 @@ use octoq::conform::{self, Case, dsmq};
 
 async fn play(broker: &TestBroker, cases: &[Case]) {
     let mut told = Vec::new();
-    let failed = conform::play(broker.door("dsmq"), cases, |outcome| {
+    let failed = conform::play(broker.door("dsmq"), cases, None, |outcome| {
         told.extend(outcome.mismatch.as_ref().map(|found| format!("{}: {found}", outcome.case)));
     })
     .await;

@@ -35,6 +35,11 @@ async fn another_broker_becomes_the_same_and_stays_so() {
     publish(&first, "a", json!({"body": "no definition"})).await;
     let text = export(&first).await;
     assert_eq!(text["version"], 1);
+    assert_eq!(
+        (&text["queues"][0]["name"], text["queues"].as_array().unwrap().len()),
+        (&json!("lone"), 1)
+    );
+    assert!(!text.to_string().contains("\\u0000"), "no topic that there is not: {text}");
     assert_eq!(text.get("users"), None);
 
     let second = TestBroker::start().await;
@@ -54,7 +59,7 @@ async fn another_broker_becomes_the_same_and_stays_so() {
             "queue a/work",
             "queue a/dead",
             "queue c/\\xff",
-            "queue \\u{0}queues/lone"
+            "queue lone"
         ]
     );
     assert_eq!((&done["changed"], &done["refused"]), (&json!([]), &json!([])));
@@ -65,6 +70,19 @@ async fn another_broker_becomes_the_same_and_stays_so() {
     let folder = second.stop().await;
     let second = TestBroker::start_in(folder, &[]).await;
     assert_eq!(export(&second).await, text);
+}
+
+/// As they were written before queues without a topic had a place of their own.
+#[actix_web::test]
+async fn a_text_that_names_the_topic_of_queues_without_one_is_read_too() {
+    let broker = TestBroker::start().await;
+    let queues = json!([{"name": "lone", "policy": {"delay_ms": 7}}]);
+    let topics = json!([{"name": "\0queues", "kind": "broker", "queues": queues}]);
+    let done = import(&broker, "", &json!({"version": 1, "topics": topics})).await;
+    assert_eq!((&done["created"], &done["refused"]), (&json!(["queue lone"]), &json!([])));
+    let text = export(&broker).await;
+    assert_eq!(text["queues"][0]["policy"]["delay_ms"], 7, "{text}");
+    assert_eq!(import(&broker, "", &text).await["created"], json!([]));
 }
 
 #[actix_web::test]

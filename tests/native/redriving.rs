@@ -39,7 +39,14 @@ async fn all_or_the_oldest_or_those_that_are_named_go() {
         1
     );
     assert!(take(&broker, "t").await.is_empty(), "a dry run does nothing");
-    assert_eq!(redrive(&broker, json!({"ids": ids})).await.expect(200)["redriven"], 1);
+    assert_eq!(
+        redrive(&broker, json!({"ids": ids})).await.expect(200),
+        json!({"redriven": 1, "missing": ["none"], "complete": true})
+    );
+    assert_eq!(
+        redrive(&broker, json!({"ids": ["m3"]})).await.expect(200)["missing"],
+        json!(["m3"])
+    );
     assert_eq!(take(&broker, "t").await, ["m3;"]);
     assert_eq!(
         redrive(&broker, json!({"max": 2})).await.expect(200),

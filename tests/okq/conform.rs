@@ -6,7 +6,7 @@ use octoq::conform;
 async fn play(cases: &[conform::Case], more: &[&str]) {
     let broker = TestBroker::start_with(more).await;
     let mut told = Vec::new();
-    let failed = conform::play(broker.door("okq"), cases, |outcome| {
+    let failed = conform::play(broker.door("okq"), cases, None, |outcome| {
         told.extend(outcome.mismatch.as_ref().map(|found| format!("{}: {found}", outcome.case)));
     })
     .await;

@@ -28,7 +28,7 @@ const END: &[u8] = b"ENDOFRESP";
 /// The first line of most replies.
 const PROCEED: &[u8] = b"PROCEED";
 /// The one reason that leaves the connection open.
-const UNAUTHORIZED: &[u8] = b"Unauthorized access";
+pub const UNAUTHORIZED: &[u8] = b"Unauthorized access";
 /// The line of a row that was not stored.
 const FAIL: &[u8] = b"FAIL";
 
@@ -112,6 +112,11 @@ impl Answer {
     /// There was a DECLINE.
     pub fn is_declined(&self) -> bool {
         self.declined
+    }
+
+    /// The DECLINE said that this user may not.
+    pub fn is_not_allowed(&self) -> bool {
+        self.declined && !self.closes
     }
 
     /// The broker closes the connection behind it: it does so after every DECLINE but one.

@@ -1,6 +1,6 @@
 //! One command after the other with the broker: logs in, sends, shows what comes back.
 
-use super::answer::{Answer, Pushed, ReplyLine, Shown, pushed, topic_in_box};
+use super::answer::{Answer, Pushed, ReplyLine, Shown, UNAUTHORIZED, pushed, topic_in_box};
 use super::connection::Connection;
 use super::request::Request;
 use super::screen::Screen;
@@ -17,9 +17,6 @@ const UNSUBSCRIBE_WAIT: Duration = Duration::from_secs(2);
 /// What octoque's own REPL answers to a blank line.
 const KEEP_ALIVE_ANSWER: &[u8] = b"REPLPONG";
 
-/// What a login that is refused without a word is shown as.
-const REFUSED: &[u8] = b"Unauthorized access";
-
 /// What became of a command.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -27,6 +24,8 @@ pub enum Outcome {
     Good,
     /// The broker declined, or did not store every row.
     Refused,
+    /// The login was refused, or this user may not.
+    NotAllowed,
     /// Ctrl-C, or the rows ended too early.
     GivenUp,
     /// There is no broker, or it went away.
@@ -101,7 +100,7 @@ impl Conversation {
                 self.connection = None;
                 match failure {
                     Failure::Output(error) => return Err(error),
-                    Failure::Login => Outcome::Refused,
+                    Failure::Login => Outcome::NotAllowed,
                     Failure::Stopped => {
                         screen.note("given up; the next command connects again")?;
                         Outcome::GivenUp
@@ -205,7 +204,8 @@ impl Conversation {
             })
             .await?;
         if closed && answer.is_untouched() {
-            refusal = Some(REFUSED.to_vec());
+            // octoque refuses a login without a word.
+            refusal = Some(UNAUTHORIZED.to_vec());
         }
         match refusal {
             None => Ok(()),
@@ -314,8 +314,8 @@ impl Conversation {
         }
         // octoque refuses a login without a word.
         if closed && request.is_login() && answer.is_untouched() {
-            screen.error(REFUSED).map_err(Failure::Output)?;
-            return Ok(Outcome::Refused);
+            screen.error(UNAUTHORIZED).map_err(Failure::Output)?;
+            return Ok(Outcome::NotAllowed);
         }
         if closed && !answer.is_over() && !answer.is_declined() {
             return Err(io::Error::new(
@@ -324,7 +324,11 @@ impl Conversation {
             )
             .into());
         }
-        Ok(if answer.is_good() { Outcome::Good } else { Outcome::Refused })
+        Ok(match (answer.is_good(), answer.is_not_allowed()) {
+            (true, _) => Outcome::Good,
+            (false, true) => Outcome::NotAllowed,
+            (false, false) => Outcome::Refused,
+        })
     }
 
     async fn send_rows(
@@ -401,7 +405,7 @@ impl Conversation {
     ) -> Result<Outcome, Failure> {
         self.send(request, stop).await?;
         let mut first = true;
-        let mut declined = false;
+        let mut declined = None;
         loop {
             let line = tokio::select! {
                 biased;
@@ -417,16 +421,19 @@ impl Conversation {
                     screen.result(text).map_err(Failure::Output)?;
                 }
                 Pushed::Declined(reason) => {
-                    declined = true;
+                    declined = Some(match reason == UNAUTHORIZED {
+                        true => Outcome::NotAllowed,
+                        false => Outcome::Refused,
+                    });
                     screen.error(reason).map_err(Failure::Output)?;
                     break;
                 }
             }
         }
-        if declined {
+        if let Some(declined) = declined {
             // Whether ENDOFRESP follows depends on the reason: a new connection is simpler than to know.
             self.connection = None;
-            return Ok(Outcome::Refused);
+            return Ok(declined);
         }
         let ended = timeout(UNSUBSCRIBE_WAIT, self.unsubscribe(topics, screen)).await;
         match ended {

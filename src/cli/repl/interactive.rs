@@ -217,7 +217,7 @@ pub(super) async fn read_script(
         }
         match conversation.run(&request, &mut screen, &mut Lines(next), stop).await? {
             Outcome::Good => (),
-            Outcome::Refused | Outcome::GivenUp => all_good = false,
+            Outcome::Refused | Outcome::NotAllowed | Outcome::GivenUp => all_good = false,
             Outcome::Unreachable => return Ok(ExitCode::from(NOT_REACHABLE)),
         }
     }

@@ -29,6 +29,8 @@ use std::{
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// Exit code when the login is refused, or the user may not.
+const NOT_ALLOWED: u8 = 4;
 /// Exit code when there is no broker.
 const NOT_REACHABLE: u8 = 5;
 /// Exit code of a command that cannot be understood.
@@ -140,6 +142,7 @@ fn exit_code(outcome: &Outcome) -> ExitCode {
     match outcome {
         Outcome::Good => ExitCode::SUCCESS,
         Outcome::Refused | Outcome::GivenUp => ExitCode::FAILURE,
+        Outcome::NotAllowed => ExitCode::from(NOT_ALLOWED),
         Outcome::Unreachable => ExitCode::from(NOT_REACHABLE),
     }
 }

@@ -11,7 +11,7 @@ use std::{io, process::ExitCode};
 
 /// Says one otq command to a broker. The rows of a PUT are the lines of standard input; messages
 /// and other results go to standard output, one per line, errors to standard error.
-/// Exit codes: 0 done, 1 declined or a row not stored, 2 no such command, 5 no broker.
+/// Exit codes: 0 done, 1 declined or a row not stored, 2 no such command, 4 not allowed, 5 no broker.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples: octoq otq 'get default 1 batch'
           printf 'a\\nb\\n' | octoq otq 'put default 2 batch'

@@ -172,7 +172,7 @@ fn a_refused_login_is_said_and_ends_a_script() {
         let broker = FakeBroker::start(connections);
         let (printed, code) = script(&broker, Some(login()), "ping t\n");
         assert_eq!(printed, "error   > Unauthorized access\n");
-        assert_eq!(code, ExitCode::FAILURE);
+        assert_eq!(code, ExitCode::from(NOT_ALLOWED));
         broker.finish();
     }
 }

@@ -19,6 +19,7 @@ use std::{
     process::ExitCode,
     time::{Duration, Instant},
 };
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 /// Keys read ahead.
@@ -95,7 +96,30 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        ratatui::restore();
+        // After a hangup there is nobody to give it back to.
+        let _ = ratatui::try_restore();
+    }
+}
+
+/// What ends a program from outside: it gives the terminal back first. Ctrl-C is a key here.
+struct Ends([Signal; 3]);
+
+impl Ends {
+    fn new() -> std::io::Result<Ends> {
+        Ok(Ends([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn come(&mut self) {
+        let Ends([interrupt, terminate, hangup]) = self;
+        tokio::select! {
+            _ = interrupt.recv() => (),
+            _ = terminate.recv() => (),
+            _ = hangup.recv() => (),
+        }
     }
 }
 
@@ -128,6 +152,7 @@ async fn whole_screen(session: &mut Session, arguments: &TopArgs) -> Result<(), 
     let (topics, at) = look(session).await?;
     rows.update(topics, at);
     let url = session.client.place().url();
+    let mut ends = Ends::new()?;
     let mut screen = Screen::take()?;
     let mut events = events();
     let mut due = tokio::time::interval(arguments.interval.duration());
@@ -137,11 +162,17 @@ async fn whole_screen(session: &mut Session, arguments: &TopArgs) -> Result<(), 
         screen.0.draw(|frame| screen::draw(frame, &mut rows, &url, problem.as_deref()))?;
         let event = tokio::select! {
             biased;
+            () = ends.come() => return Ok(()),
             event = events.recv() => event,
             _ = due.tick() => {
                 if !rows.paused {
                     // A broker that is away for a while is waited for.
-                    problem = match look(session).await {
+                    let looked = tokio::select! {
+                        biased;
+                        () = ends.come() => return Ok(()),
+                        looked = look(session) => looked,
+                    };
+                    problem = match looked {
                         Ok((topics, at)) => {
                             rows.update(topics, at);
                             None

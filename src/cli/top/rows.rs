@@ -1,7 +1,7 @@
 //! What `octoq top` shows, and in which order.
 
 use crate::cli::show::{self, Table};
-use crate::cli::view::{Queue, Topic};
+use crate::cli::view::{Queue, Topic, topic_shown};
 use std::{collections::HashMap, time::Instant};
 
 /// What the rows are sorted by; also the columns.
@@ -169,7 +169,7 @@ impl Rows {
                     queue.consumers += subscribers;
                     topic.name.clone()
                 } else {
-                    format!("{}/{}", topic.name, queue.name)
+                    format!("{}/{}", topic_shown(&topic.name), queue.name)
                 };
                 let (mut came, mut acked) = (None, None);
                 if let Some(now) = queue.totals {

@@ -110,6 +110,7 @@ pub async fn odd_names(target: Target) -> Result<(), Mismatch> {
     let body = serde_json::json!({"name": name, "subscribers": [{"name": "a b"}]}).to_string();
     client.ask("POST", "/topics", &body).await?.expect(200, SUCCESS)?;
     client.topic = format!("{}%20%C3%A4.", client.topic);
+    target.uses(client.name());
     client.publish("m").await?;
     let got = client.read("a%20b", SOON).await?;
     equal("messages", texts(&got), vec!["m"])

@@ -8,6 +8,7 @@ mod refusals;
 pub use additions::ADDITIONS;
 
 use super::{Answer, Case, Mismatch, PATIENCE, Target, Wire};
+use futures_util::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
 /// The dialogues of a fastqueue server.
@@ -31,6 +32,19 @@ pub const CASES: &[Case] = &{
 };
 
 type Played = Result<(), Mismatch>;
+
+/// Deletes the queues and topics of a case.
+pub fn sweep(target: Target) -> LocalBoxFuture<'static, Played> {
+    Box::pin(async move {
+        let mut client = Client::connect(&target).await?;
+        for kind in ["queues", "topics"] {
+            for name in target.names() {
+                client.send("DELETE", &format!("/{kind}/{name}"), "").await?;
+            }
+        }
+        Ok(())
+    })
+}
 
 /// A client on one connection that stays open.
 struct Client {

@@ -207,6 +207,7 @@ async fn coerced(target: Target) -> Played {
     let number: String = id.bytes().filter(u8::is_ascii_digit).map(char::from).collect();
     let number = number.trim_start_matches('0');
     let number: u64 = number.parse().unwrap_or(77);
+    target.uses(&number.to_string());
     let made = client.ask("POST", "/topics", json!({ "id": number }), 201).await?;
     same("id", &made["id"], json!(number.to_string()))
 }

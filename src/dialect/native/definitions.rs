@@ -60,6 +60,10 @@ pub struct Definitions {
     pub version: u32,
     #[schema(value_type = Vec<TopicText>)]
     pub topics: Vec<Object<TopicText>>,
+    /// Queues that belong to no topic.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[schema(value_type = Vec<QueueText>)]
+    pub queues: Vec<Object<QueueText>>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(value_type = Option<Vec<Account>>)]
     pub users: Option<Vec<Object<Account>>>,
@@ -84,7 +88,7 @@ pub struct TopicText {
     pub queues: Vec<Object<QueueText>>,
 }
 
-/// A queue of a topic.
+/// A queue.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueText {
@@ -138,20 +142,25 @@ pub async fn export(request: HttpRequest, who: Who, native: web::Data<Native>) -
     need_admin(caller)?;
     let mut queues = queues_by_topic(broker, caller).await?;
     let topics = broker.all_topics(caller).await?;
+    let queue = |queue: Shared<QueueDefinition>| {
+        let Name { name, name_base64 } = Name::of(queue.name.as_bytes());
+        Object(QueueText { name, name_base64, policy: QueueSettings(settings(&queue.policy)) })
+    };
+    let mut queues_of = |topic: &TopicDefinition| {
+        queues.remove(&topic.number).unwrap_or_default().into_iter().map(queue).collect()
+    };
+    let (nowhere, topics): (Vec<_>, Vec<_>) =
+        topics.into_iter().partition(|topic| topic.name.is_unattached());
+    let lone = nowhere.first().map(|topic| queues_of(topic)).unwrap_or_default();
     let topic = |topic: &Shared<TopicDefinition>| {
         let Name { name, name_base64 } = Name::of(topic.name.as_bytes());
-        let queue = |queue: Shared<QueueDefinition>| {
-            let Name { name, name_base64 } = Name::of(queue.name.as_bytes());
-            Object(QueueText { name, name_base64, policy: QueueSettings(settings(&queue.policy)) })
-        };
-        let queues = queues.remove(&topic.number).unwrap_or_default();
         Object(TopicText {
             name,
             name_base64,
             kind: topic.kind,
             policy: Object(topic.policy.clone()),
             owner: topic.owner.clone(),
-            queues: queues.into_iter().map(queue).collect(),
+            queues: queues_of(topic),
         })
     };
     let topics = topics.iter().map(topic).collect();
@@ -159,5 +168,5 @@ pub async fn export(request: HttpRequest, who: Who, native: web::Data<Native>) -
         true => Some(broker.accounts(caller)?.into_iter().map(Object).collect()),
         false => None,
     };
-    Ok(HttpResponse::Ok().json(Definitions { version: VERSION, topics, users }))
+    Ok(HttpResponse::Ok().json(Definitions { version: VERSION, topics, queues: lone, users }))
 }

@@ -89,7 +89,7 @@ pub async fn import(
     let dry_run = query.flag("dry_run")?;
     query.done()?;
     need_admin(&who.0)?;
-    let Definitions { version, topics, users } = object(&body)?;
+    let Definitions { version, topics, queues: lone, users } = object(&body)?;
     if version != VERSION {
         return Err(Problem::invalid(format!("version {version} is not known; this is {VERSION}")));
     }
@@ -105,10 +105,11 @@ pub async fn import(
     // All of it is read before anything is done.
     let topics: Vec<Wanted> =
         topics.into_iter().map(|Object(topic)| Wanted::read(topic)).collect::<Result<_, _>>()?;
+    let lone: Vec<_> = lone.into_iter().map(queue_wanted).collect::<Result<_, _>>()?;
     let mut imported = Imported::default();
     let mut queues = Vec::new();
     for Wanted { name, kind, policy, owner, queues: own } in topics {
-        // It is made with the first queue that belongs to no topic.
+        // It is made with the first queue that belongs to no topic. Older texts name it.
         let done = match name.is_unattached() {
             true => Ok(Outcome::Unchanged),
             false => import.topic(&name, kind, policy, owner).await,
@@ -118,6 +119,8 @@ pub async fn import(
         }
         imported.enter(format!("topic {name}"), done);
     }
+    let nowhere = TopicName::unattached();
+    queues.extend(lone.into_iter().map(|(queue, policy)| (nowhere.clone(), queue, policy)));
     // Queues may send their dead letters to one another: first all of them, then where to.
     let mut made = Vec::with_capacity(queues.len());
     for (topic, queue, policy) in &queues {
@@ -128,7 +131,11 @@ pub async fn import(
             Ok(outcome) => import.aim(topic, queue, policy, outcome).await,
             Err(problem) => Err(problem),
         };
-        imported.enter(format!("queue {topic}/{queue}"), done);
+        let name = match topic.is_unattached() {
+            true => format!("queue {queue}"),
+            false => format!("queue {topic}/{queue}"),
+        };
+        imported.enter(name, done);
     }
     let accounts = native.broker.accounts(&who.0)?;
     for Object(account) in users.unwrap_or_default() {
@@ -150,6 +157,14 @@ pub async fn import(
     Ok(HttpResponse::Ok().json(imported))
 }
 
+/// A queue that there shall be.
+fn queue_wanted(Object(queue): Object<QueueText>) -> Result<(QueueName, QueuePolicy), Problem> {
+    let QueueText { name, name_base64, policy: QueueSettings(policy) } = queue;
+    let name = QueueName::parse(Name { name, name_base64 }.bytes()?);
+    let name = name.map_err(|error| Problem::invalid(format!("queue: {error}")))?;
+    Ok((name, settings(&policy)))
+}
+
 /// A topic that there shall be.
 struct Wanted {
     name: TopicName,
@@ -162,15 +177,9 @@ struct Wanted {
 impl Wanted {
     fn read(topic: TopicText) -> Result<Wanted, Problem> {
         let TopicText { name, name_base64, kind, policy: Object(policy), owner, queues } = topic;
-        let invalid = |what| move |error: NameError| Problem::invalid(format!("{what}: {error}"));
-        let queue = |Object(queue): Object<QueueText>| {
-            let QueueText { name, name_base64, policy: QueueSettings(policy) } = queue;
-            let name = QueueName::parse(Name { name, name_base64 }.bytes()?);
-            Ok((name.map_err(invalid("queue"))?, settings(&policy)))
-        };
         let name = TopicName::parse(Name { name, name_base64 }.bytes()?);
-        let name = name.map_err(invalid("topic"))?;
-        let queues = queues.into_iter().map(queue).collect::<Result<_, Problem>>()?;
+        let name = name.map_err(|error| Problem::invalid(format!("topic: {error}")))?;
+        let queues = queues.into_iter().map(queue_wanted).collect::<Result<_, Problem>>()?;
         Ok(Wanted { name, kind, policy, owner, queues })
     }
 }

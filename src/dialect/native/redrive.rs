@@ -56,6 +56,9 @@ struct Redriven {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     matching: Option<u64>,
+    /// `ids`: those that are no dead letters of this queue.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<String>,
     /// `filter`: what `after` says to go on.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -164,9 +167,17 @@ pub async fn redrive(
     };
     let work = async {
         Ok(match (ids, sieve) {
-            (Some(ids), _) if asked.dry_run => counted(count_dead(&handle, &queue, ids).await?),
             (Some(ids), _) => {
-                counted(handle.redrive(&queue, Selection::Ids(ids), to.as_ref()).await?)
+                // Whoever may not look is not told which are there.
+                let (dead, missing) = match asked.dry_run || handle.need(Rights::LOOK).is_ok() {
+                    true => dead_of(&handle, &queue, ids).await?,
+                    false => (ids, Vec::new()),
+                };
+                let count = match asked.dry_run {
+                    true => dead.len() as u64,
+                    false => handle.redrive(&queue, Selection::Ids(dead), to.as_ref()).await?,
+                };
+                Redriven { missing, ..counted(count) }
             }
             (None, None) if asked.dry_run => counted(handle.dead_letters(&queue).await?.min(max)),
             (None, None) => counted(handle.redrive_oldest(&queue, max, to.as_ref()).await?),
@@ -201,23 +212,29 @@ pub async fn redrive(
     Ok(HttpResponse::Ok().json(redriven))
 }
 
-/// How many of these are dead letters of the queue.
-async fn count_dead(
+/// Which of these are dead letters of the queue, each once, and which are not.
+async fn dead_of(
     handle: &TopicHandle,
     queue: &QueueName,
     ids: Vec<MessageId>,
-) -> Result<u64, Problem> {
-    let mut dead = 0;
-    for id in ids.into_iter().collect::<HashSet<_>>() {
-        match handle.ask(Op::Find { queue: Some(queue.clone()), id }).await? {
-            Reply::Failed(BrokerError::Refused(Refusal::MessageNotFound)) => (),
-            reply => {
-                let found = views(reply)?;
-                dead += found.iter().filter(|view| view.state == State::Dead).count() as u64;
-            }
+) -> Result<(Vec<MessageId>, Vec<String>), Problem> {
+    let (mut dead, mut missing) = (Vec::new(), Vec::new());
+    let mut known = HashSet::new();
+    for id in ids {
+        if !known.insert(id.clone()) {
+            continue;
+        }
+        let is_dead =
+            match handle.ask(Op::Find { queue: Some(queue.clone()), id: id.clone() }).await? {
+                Reply::Failed(BrokerError::Refused(Refusal::MessageNotFound)) => false,
+                reply => views(reply)?.iter().any(|view| view.state == State::Dead),
+            };
+        match is_dead {
+            true => dead.push(id),
+            false => missing.push(id.to_string()),
         }
     }
-    Ok(dead)
+    Ok((dead, missing))
 }
 
 /// `GET /v1/topics/{topic}/queues/{queue}/redrive`: how far the last one with a rate has come.
