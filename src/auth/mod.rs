@@ -262,6 +262,18 @@ impl Accounts {
         Ok(stored)
     }
 
+    /// Changes the role or the topics of a user, whose password stays; answers its JSON for the store.
+    pub fn edit_user(
+        &mut self,
+        name: &str,
+        role: Option<&str>,
+        topics: Option<Vec<String>>,
+    ) -> Result<String, AccountError> {
+        let hash = self.password_hash(name).map(str::to_owned);
+        let hash = hash.ok_or_else(|| AccountError::NoSuchUser(name.to_owned()))?;
+        self.put_user(name, &hash, role, topics)
+    }
+
     /// Removes a user and its tokens; false when there was none.
     pub fn remove_user(&mut self, name: &str) -> bool {
         for token in self.tokens_of(name) {

@@ -77,7 +77,13 @@ fn the_stock_account_is_noticed_until_its_password_changes() {
     let demoted = accounts.put_user("admin", &hash, Some(USER), None);
     assert_eq!(demoted, Err(AccountError::LastAdmin));
     accounts.put_user("other", &hash, Some(ADMIN), None).unwrap();
-    accounts.put_user("admin", &hash, Some(USER), None).unwrap();
+    let topics = vec!["orders".to_owned()];
+    accounts.edit_user("admin", Some(USER), Some(topics.clone())).unwrap();
+    assert_eq!(accounts.user("admin"), Some((USER, &topics[..])));
+    assert_eq!(accounts.password_hash("admin"), Some(hash.as_str()), "it stays");
+    let nobody = accounts.edit_user("nobody", Some(USER), None);
+    assert_eq!(nobody, Err(AccountError::NoSuchUser("nobody".into())));
+    assert_eq!(accounts.edit_user("other", Some(USER), None), Err(AccountError::LastAdmin));
 }
 
 #[test]

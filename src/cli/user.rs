@@ -44,7 +44,7 @@ enum Action {
         /// The user
         name: String,
     },
-    /// Make a user, or change its role and topics; the password as in `passwd`
+    /// Make a user, or set its password, role and topics; the password as in `passwd`
     #[command(
         alias = "add",
         after_help = "Example: echo 'a secret' | octoq user put ada --topic orders"
@@ -57,6 +57,20 @@ enum Action {
         #[arg(long, env = "OCTOQ_ROLE")]
         role: Option<String>,
         /// A topic on which it may do everything; may be repeated
+        #[arg(long = "topic", env = "OCTOQ_TOPICS", value_delimiter = ',')]
+        topics: Vec<String>,
+    },
+    /// Change a user's role or topics; its password stays
+    #[command(after_help = "Examples:
+  octoq user edit ada --role viewer
+  octoq user edit ada --topic orders --topic news")]
+    Edit {
+        /// The user
+        name: String,
+        /// As in `put`
+        #[arg(long, env = "OCTOQ_ROLE", required_unless_present = "topics")]
+        role: Option<String>,
+        /// The topics on which it may do everything, instead of those it has; may be repeated
         #[arg(long = "topic", env = "OCTOQ_TOPICS", value_delimiter = ',')]
         topics: Vec<String>,
     },
@@ -76,6 +90,7 @@ enum Asked {
     Ls,
     Passwd { name: String, password: String },
     Put { name: String, password: String, role: Option<String>, topics: Option<Vec<String>> },
+    Edit { name: String, role: Option<String>, topics: Option<Vec<String>> },
     Rm { name: String },
 }
 
@@ -115,6 +130,9 @@ impl Action {
                 role,
                 topics: (!topics.is_empty()).then_some(topics),
             },
+            Action::Edit { name, role, topics } => {
+                Asked::Edit { name, role, topics: (!topics.is_empty()).then_some(topics) }
+            }
             Action::Rm { name, sure } => {
                 // A store that nobody uses has always been changed without a question.
                 if !of_store {
@@ -184,6 +202,20 @@ async fn on_line(session: &mut Session, asked: Asked) -> Result<(), Failure> {
                 &json!({ "user": name, "changed": true }),
             )
         }
+        Asked::Edit { name, role, topics } => {
+            let mut body = json!({});
+            if let Some(role) = role {
+                body["role"] = role.into();
+            }
+            if let Some(topics) = topics {
+                body["topics"] = topics.into();
+            }
+            session.ask(Ask::patch(path(&name)).json(&body)?).await?;
+            session.done(
+                format_args!("user {name} is changed"),
+                &json!({ "user": name, "changed": true }),
+            )
+        }
         Asked::Rm { name } => {
             session.ask(Ask::delete(path(&name))).await?;
             session.done(
@@ -249,6 +281,11 @@ fn act(asked: Asked, mut accounts: Accounts, journal: &Journal, json: bool) -> R
                 return Err(no_user(&name));
             }
             vec![put(&mut accounts, name, &password, None, None)?]
+        }
+        Asked::Edit { name, role, topics } => {
+            let value = accounts.edit_user(&name, role.as_deref(), topics);
+            let value = value.map_err(|error| Failure::error(error.to_string()))?;
+            vec![Record::Setting { table: "user", key: name, value: Some(value) }]
         }
         Asked::Put { name, password, role, topics } => {
             vec![put(&mut accounts, name, &password, role.as_deref(), topics)?]

@@ -19,19 +19,22 @@ function PutUser({ user, onClose, onDone }) {
   const save = () =>
     run(async () => {
       try {
-        await ask("PUT", `/users/${encodeURIComponent(name)}`, { password, role, ...(role === "user" ? { topics: topics.split(",").map(one => one.trim()).filter(Boolean) } : {}) });
+        const changes = { role, ...(role === "user" ? { topics: topics.split(",").map(one => one.trim()).filter(Boolean) } : {}) };
+        // Without a new password the old one stays.
+        const path = `/users/${encodeURIComponent(name)}`;
+        await (password ? ask("PUT", path, { password, ...changes }) : ask("PATCH", path, changes));
         toast(user ? `${name} changed` : `${name} made`);
         onDone();
       } catch (problem) {
         setError(problem);
       }
     });
-  const foot = html`<button type="button" onClick=${onClose}>Cancel</button><button class="primary" disabled=${busy || !name || !password}>${user ? "Change" : "Make the user"}</button>`;
+  const foot = html`<button type="button" onClick=${onClose}>Cancel</button><button class="primary" disabled=${busy || !name || (!user && !password)}>${user ? "Change" : "Make the user"}</button>`;
   return html`<${Dialog} title=${user ? `Change ${user.name}` : "New user"} onClose=${onClose} onSubmit=${save} foot=${foot}>
     ${error && html`<div class="notice bad" role="alert">${error.message}</div>`}
     <${Text} label="Name" value=${name} onChange=${setName} disabled=${Boolean(user)} autofocus=${!user} autocomplete="off" />
-    <${Text} label=${user ? "New password" : "Password"} type="password" value=${password} onChange=${setPassword} autocomplete="new-password" autofocus=${Boolean(user)} hint=${user ? "A change sets the password anew" : undefined} />
-    <${Select} label="Role" value=${role} onChange=${setRole} options=${ROLES.some(([key]) => key === role) ? ROLES : [...ROLES, role]} />
+    <${Text} label=${user ? "New password" : "Password"} type="password" value=${password} onChange=${setPassword} autocomplete="new-password" hint=${user ? "Empty: it stays as it is" : undefined} />
+    <${Select} label="Role" autofocus=${Boolean(user)} value=${role} onChange=${setRole} options=${ROLES.some(([key]) => key === role) ? ROLES : [...ROLES, role]} />
     ${role === "user" && html`<${Text} label="Topics" value=${topics} onChange=${setTopics} hint="Separated by commas; those it makes are its own, too" />`}
   <//>`;
 }

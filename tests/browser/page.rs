@@ -122,6 +122,18 @@ impl Page<'_> {
         field.send_keys(&format!("\u{e009}a\u{e000}{text}")).await.unwrap();
     }
 
+    /// Chooses one of the values of a list.
+    pub async fn choose(&self, label: &str, value: &str) {
+        self.field(label).await.select_by_value(value).await.unwrap();
+    }
+
+    /// Gives a file to a field that is not seen.
+    pub async fn give_file(&self, label: &str, path: &std::path::Path) {
+        let xpath = format!("//input[@type='file' and @aria-label={}]", quoted(label));
+        let field = self.browser.find(Locator::XPath(&xpath)).await.unwrap();
+        field.send_keys(path.to_str().unwrap()).await.unwrap();
+    }
+
     /// Says a line in the console.
     pub async fn say(&self, line: &str) {
         let input = self.first("//input[@id='line' and not(@readonly)]").await;

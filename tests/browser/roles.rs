@@ -99,6 +99,33 @@ async fn a_viewer_sees_everything_and_changes_nothing() {
 }
 
 #[actix_web::test]
+async fn a_role_is_changed_and_the_password_stays() {
+    let broker = guarded().await;
+    with_page(broker.door("http"), async |page| {
+        page.open("#/overview").await;
+        page.see("Sign in with a user").await;
+        // The cursor is where one begins to type.
+        page.until("return document.activeElement.id;", json!("user")).await;
+        sign_in(page, "admin", "password").await;
+        page.go("#/system/users").await;
+        page.see("vera").await;
+        page.run(
+            "[...document.querySelectorAll('tr')].find(row => row.textContent.includes('vera'))\
+             .querySelector('button').click();",
+        )
+        .await;
+        page.see("Change vera").await;
+        page.choose("Role", "operator").await;
+        page.click("Change").await;
+        page.see("vera changed").await;
+        page.click("Sign out").await;
+        sign_in(page, "vera", "looks only").await;
+        page.see("operator").await;
+    })
+    .await;
+}
+
+#[actix_web::test]
 async fn a_session_needs_its_token_and_may_be_for_looking_only() {
     let broker = guarded().await;
     with_page(broker.door("http"), async |page| {

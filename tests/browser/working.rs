@@ -1,6 +1,6 @@
 //! What people do at the dashboard: publish, watch, find out why a message died and try it again.
 
-use crate::common::TestBroker;
+use crate::common::{TestBroker, eventually};
 use crate::page::{ask, make_dead, with_page};
 use serde_json::{Value, json};
 
@@ -234,6 +234,48 @@ async fn the_console_speaks_otq_and_the_verbs() {
         // What was said is remembered.
         page.press("\u{e013}").await;
         page.until("return document.getElementById('line').value;", json!("put mill 2 batch")).await;
+    })
+    .await;
+}
+
+#[actix_web::test]
+async fn definitions_leave_as_a_file_and_come_back() {
+    let broker = TestBroker::start().await;
+    let address = broker.door("http");
+    let folder = tempfile::tempdir().unwrap();
+    ask(address, "POST", "/v1/topics", json!({"name": "orders"})).await;
+    with_page(address, async |page| {
+        let downloads = json!({"behavior": "allow", "downloadPath": folder.path()});
+        page.devtools("Page.setDownloadBehavior", downloads).await;
+        page.open("#/system/store").await;
+        page.click("Export").await;
+        let file = folder.path().join("octoq-definitions.json");
+        let text = eventually("the file is there", async || {
+            let text = std::fs::read_to_string(&file).ok()?;
+            serde_json::from_str::<Value>(&text).ok()
+        })
+        .await;
+        let names: Vec<_> =
+            text["topics"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+        assert_eq!(names, ["default", "pubsub", "orders"]);
+        ask(address, "DELETE", "/v1/topics/orders", Value::Null).await;
+        page.give_file("Definitions to import", &file).await;
+        page.see("Import these definitions?").await;
+        page.see("topic orders, queue orders/default").await;
+        assert_eq!(
+            ask(address, "GET", "/v1/topics", Value::Null).await["topics"]
+                .as_array()
+                .unwrap()
+                .len(),
+            2
+        );
+        page.click("Import").await;
+        page.see("2 made, 0 changed, 0 refused").await;
+        ask(address, "GET", "/v1/topics/orders/queues/default", Value::Null).await;
+        // What is no such text is told.
+        std::fs::write(&file, "{\"version\": 9, \"topics\": []}").unwrap();
+        page.give_file("Definitions to import", &file).await;
+        page.see("version 9 is not known").await;
     })
     .await;
 }

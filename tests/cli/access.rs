@@ -30,6 +30,12 @@ fn users_are_made_listed_changed_and_removed_while_the_broker_runs() {
     bad(&as_user(&cli, "ada", "her word", &["user", "ls"]), 4, "not_allowed");
     bad(&as_user(&cli, "ada", "wrong", &["get", "default"]), 4, "unauthenticated");
     bad(&as_user(&cli, "ada", "her word", &["backup", "x"]), 4, "not_allowed");
+    good(admin(&["user", "edit", "ada", "--role", "viewer"], ""));
+    bad(&as_user(&cli, "ada", "her word", &["put", "default", "x"]), 4, "not_allowed");
+    good(admin(&["user", "edit", "ada", "--role", "user", "--topic", "default"], ""));
+    good(as_user(&cli, "ada", "her word", &["peek", "default"]));
+    bad(&admin(&["user", "edit", "nobody", "--role", "viewer"], ""), 1, "user_not_found");
+    bad(&admin(&["user", "edit", "ada"], ""), 2, "--role");
     // Everybody may change the own password, and nobody another's.
     let mut own = cli.command(&["user", "passwd", "ada"]);
     good(run(own.env("OCTOQ_USER", "ada").env("OCTOQ_PASSWORD", "her word"), "new word\n"));
@@ -40,6 +46,22 @@ fn users_are_made_listed_changed_and_removed_while_the_broker_runs() {
     bad(&admin(&["user", "rm", "ada", "--yes"], ""), 1, "user_not_found");
     bad(&as_user(&cli, "ada", "new word", &["get", "default"]), 4, "unauthenticated");
     assert!(!std::fs::read_to_string(cli.folder.path().join("log")).unwrap().contains("her word"));
+}
+
+#[test]
+fn who_may_not_over_otq_is_told_so_by_the_exit_code() {
+    let cli = Cli::start();
+    good(run(&mut cli.command(&["user", "put", "ada", "--topic", "default"]), "word\n"));
+    let addr = cli.broker.otq.to_string();
+    let otq = |password: &str, line: &str| {
+        as_user(&cli, "ada", password, &["otq", "--addr", &addr, line])
+    };
+    good(otq("word", "ping default"));
+    bad(&otq("wrong", "ping default"), 4, "Unauthorized access");
+    bad(&otq("word", "connect ada wrong"), 4, "Unauthorized access");
+    bad(&otq("word", "publish pubsub 1 batch"), 4, "Unauthorized access");
+    bad(&otq("word", "subscribe pubsub"), 4, "Unauthorized access");
+    bad(&otq("word", "get nosuch 1 batch"), 1, "not found");
 }
 
 #[test]
@@ -70,6 +92,15 @@ fn a_store_without_a_broker_is_changed_when_no_broker_is_named() {
     list.args(["user", "ls", "--set", "store.path=store", "--json"]);
     let users: Value = serde_json::from_str(&good(run(&mut list, ""))).unwrap();
     assert_eq!(users["users"][0]["name"], "admin");
+    let store = |arguments: &[&str], input: &str| {
+        let mut octoq = process::octoq(home.path());
+        octoq.env_remove("OCTOQ_URL").env("XDG_CONFIG_HOME", home.path());
+        run(octoq.args(arguments).args(["--set", "store.path=store"]), input)
+    };
+    good(store(&["user", "put", "ada"], "word\n"));
+    good(store(&["user", "edit", "ada", "--role", "viewer"], ""));
+    assert!(good(store(&["user", "ls"], "")).contains("ada\tviewer"));
+    bad(&store(&["user", "edit", "bob", "--role", "viewer"], ""), 1, "bob");
 }
 
 #[test]

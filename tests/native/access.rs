@@ -249,3 +249,37 @@ async fn users_are_made_and_changed_over_http() {
     .await;
     answer.expect(200);
 }
+
+#[actix_web::test]
+async fn a_role_changes_without_a_new_password() {
+    let broker = TestBroker::start().await;
+    let ann = json!({"password": "pw-ann", "topics": ["default"]}).to_string();
+    assert_eq!(broker.http("PUT", "/v1/users/ann", &ann).await.status, 204);
+    publish(&broker, "default", json!({"body": "x"})).await;
+    let peek = "/v1/topics/default/queues/default/peek";
+    let receive = "/v1/topics/default/receive";
+    as_user(&broker, "ann", "GET", peek, "").await.expect(200);
+    let viewer = json!({"role": "viewer"}).to_string();
+    assert_eq!(broker.http("PATCH", "/v1/users/ann", &viewer).await.status, 204);
+    as_user(&broker, "ann", "GET", peek, "").await.expect(200);
+    as_user(&broker, "ann", "POST", receive, "").await.expect_problem(403, "not_allowed");
+    let users = broker.http("GET", "/v1/users", "").await.expect(200);
+    let ann = users["users"].as_array().unwrap().iter().find(|user| user["name"] == "ann");
+    assert_eq!(*ann.unwrap(), json!({"name": "ann", "role": "viewer", "topics": ["default"]}));
+    let topics = json!({"role": "user", "topics": ["pubsub"]}).to_string();
+    assert_eq!(broker.http("PATCH", "/v1/users/ann", &topics).await.status, 204);
+    as_user(&broker, "ann", "POST", receive, "").await.expect_problem(403, "not_allowed");
+    let own = as_user(&broker, "ann", "PATCH", "/v1/users/ann", &viewer).await;
+    own.expect_problem(403, "not_allowed");
+    let change = async |user: &str, body: &str| {
+        broker.http("PATCH", &format!("/v1/users/{user}"), body).await
+    };
+    change("nobody", &viewer).await.expect_problem(404, "user_not_found");
+    change("ann", r#"{"role":"king"}"#).await.expect_problem(400, "out_of_bounds");
+    change("ann", r#"{"password":"x"}"#).await.expect_problem(400, "invalid_request");
+    change("admin", &viewer).await.expect_problem(409, "last_admin");
+
+    let broker = TestBroker::start_in(broker.stop().await, &[]).await;
+    let topic = as_user(&broker, "ann", "GET", "/v1/topics/pubsub", "").await;
+    topic.expect(200);
+}

@@ -186,7 +186,7 @@ async fn the_queues_of_a_topic_come_in_pages() {
     assert_eq!(names, ["q0", "q1", "q2", "q3", "q4"]);
     let lost = broker.http("GET", "/v1/topics/t/queues?after=none", "").await;
     lost.expect_problem(400, "invalid_cursor");
-    for query in ["limit=x", "colour=red", "limit=1&limit=2", "after=%ff"] {
+    for query in ["limit=x", "limit=0", "colour=red", "limit=1&limit=2", "after=%ff"] {
         let answer = broker.http("GET", &format!("/v1/topics/t/queues?{query}"), "").await;
         answer.expect_problem(400, "invalid_request");
     }

@@ -123,7 +123,7 @@ async fn a_wrong_question_is_told_so() {
         let answer = broker.http("GET", &format!("/v1/dead?after={cursor}"), "").await;
         answer.expect_problem(400, "invalid_cursor");
     }
-    for query in ["limit=x", "colour=red", "topic=", "reason=sad", "limit=1&limit=2"] {
+    for query in ["limit=x", "limit=0", "colour=red", "topic=", "reason=sad", "limit=1&limit=2"] {
         let answer = broker.http("GET", &format!("/v1/dead?{query}"), "").await;
         answer.expect_problem(400, "invalid_request");
     }

@@ -202,3 +202,38 @@ async fn an_expensive_filter_is_bounded() {
         answer.expect_problem(400, "invalid_cursor");
     }
 }
+
+/// What would do nothing is refused: whoever says it means something.
+#[actix_web::test]
+async fn parameters_and_bodies_that_nobody_reads_are_refused() {
+    let broker = TestBroker::start().await;
+    let queue = "/v1/topics/default/queues/default";
+    for (method, path, body) in [
+        ("POST", "/v1/topics/default/ack", r#"{"ids":["x"]}"#),
+        ("POST", "/v1/topics/default/nack", r#"{"ids":["x"]}"#),
+        ("POST", "/v1/topics/default/messages", r#"{"body":"x"}"#),
+        ("GET", "/v1/topics/default", ""),
+        ("DELETE", queue, ""),
+        ("PUT", "/v1/topics/default/queues/other", "{}"),
+        ("GET", "/v1/stats", ""),
+    ] {
+        let answer = broker.http(method, &format!("{path}?queue=other"), body).await;
+        answer.expect_problem(400, "invalid_request");
+        let answer = broker.http(method, path, body).await;
+        assert!((200..300).contains(&answer.status), "{method} {path}: {}", answer.text());
+    }
+    let broker = TestBroker::start().await;
+    for (method, path) in [
+        ("POST", "/v1/topics/default/receive".to_owned()),
+        ("POST", format!("{queue}/receive?max=2")),
+        ("POST", format!("{queue}/purge")),
+        ("POST", format!("{queue}/detach")),
+        ("DELETE", "/v1/topics/pubsub".to_owned()),
+    ] {
+        for body in [r#"{"max":2}"#, "[]", "max=2"] {
+            broker.http(method, &path, body).await.expect_problem(400, "invalid_request");
+        }
+        let answer = broker.http(method, &path, "{}").await;
+        assert!((200..300).contains(&answer.status), "{method} {path}: {}", answer.text());
+    }
+}

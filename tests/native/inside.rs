@@ -65,7 +65,7 @@ async fn the_last_lines_of_the_log_are_told() {
     assert_eq!((texts(&warnings).len(), &warnings["next"]), (1, &json!(2)));
     let behind = broker.http("GET", "/v1/log?after=1&limit=5", "").await.expect(200);
     assert_eq!(texts(&behind), ["\"info\" \"second\""]);
-    for query in ["level=loud", "after=-1", "limit=x", "x=1"] {
+    for query in ["level=loud", "after=-1", "limit=x", "limit=0", "x=1"] {
         let answer = broker.http("GET", &format!("/v1/log?{query}"), "").await;
         answer.expect_problem(400, "invalid_request");
     }

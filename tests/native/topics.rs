@@ -151,7 +151,7 @@ async fn the_list_comes_in_pages() {
         }
     }
     assert_eq!(names, ["default", "pubsub", "t0", "t1", "t2", "t3", "t4"]);
-    for query in ["limit=x", "after=-1", "colour=red"] {
+    for query in ["limit=x", "limit=0", "after=-1", "colour=red"] {
         broker
             .http("GET", &format!("/v1/topics?{query}"), "")
             .await

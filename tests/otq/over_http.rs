@@ -88,7 +88,7 @@ async fn every_documented_dialogue_goes_as_over_tcp() {
     // The first is about a client that has not logged in, which there is none of here.
     let cases = &conform::otq::CASES[1..];
     let mut told = Vec::new();
-    let failed = conform::play(address, cases, |outcome| {
+    let failed = conform::play(address, cases, None, |outcome| {
         told.extend(outcome.mismatch.as_ref().map(|found| format!("{}: {found}", outcome.case)));
     })
     .await;

@@ -173,7 +173,10 @@ async fn the_list_has_pages_and_is_not_for_everybody() {
         .http("GET", "/v1/connections?colour=red", "")
         .await
         .expect_problem(400, "invalid_request");
-    broker.http("GET", "/v1/connections?limit=x", "").await.expect_problem(400, "invalid_request");
+    for limit in ["x", "0"] {
+        let path = format!("/v1/connections?limit={limit}");
+        broker.http("GET", &path, "").await.expect_problem(400, "invalid_request");
+    }
     broker
         .http("DELETE", "/v1/connections/x", "")
         .await

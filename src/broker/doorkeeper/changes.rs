@@ -1,4 +1,4 @@
-//! Users that go, tokens that come and go.
+//! Users that change or go, tokens that come and go.
 
 use super::{Doorkeeper, remember_all};
 use crate::auth::{AccountError, Accounts, NewToken};
@@ -13,6 +13,15 @@ use std::sync::Arc;
 pub enum Change {
     /// Remove a user and its tokens.
     RemoveUser(String),
+    /// Change a user, whose password stays.
+    EditUser {
+        /// Who.
+        name: String,
+        /// `None`: as it is.
+        role: Option<String>,
+        /// `None`: as they are.
+        topics: Option<Vec<String>>,
+    },
     /// Make a token that has this hash, at this time.
     PutToken {
         /// What is asked for.
@@ -42,6 +51,10 @@ impl Change {
                 let tokens = tokens.iter().map(|token| setting("token", token, None));
                 Ok(std::iter::once(setting("user", name, None)).chain(tokens).collect())
             }
+            Change::EditUser { name, role, topics } => {
+                let stored = accounts.edit_user(name, role.as_deref(), topics.clone())?;
+                Ok(vec![setting("user", name, Some(stored))])
+            }
             Change::PutToken { token, hash, now_ms } => {
                 let stored = accounts.put_token(token, hash.clone(), *now_ms)?;
                 Ok(vec![setting("token", &token.name, Some(stored))])
@@ -62,7 +75,7 @@ impl Handler<Change> for Doorkeeper {
     fn handle(&mut self, change: Change, _: &mut Context<Self>) -> Self::Result {
         let mut accounts = Accounts::clone(&self.accounts.borrow());
         let records = change.make(&mut accounts);
-        let goes = !matches!(change, Change::PutToken { .. });
+        let goes = matches!(change, Change::RemoveUser(_) | Change::RemoveToken(_));
         if goes && records.is_ok() {
             // What goes is good no more from now on, and not only when the disk has turned.
             self.accounts.send_replace(Arc::new(accounts));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::auth::Account;
-use crate::broker::doorkeeper::{PutAccount, PutUser};
+use crate::broker::doorkeeper::{Change, PutAccount, PutUser};
 
 impl Broker {
     /// Makes or changes a user.
@@ -24,6 +24,23 @@ impl Broker {
         }
         let put = PutUser { user: user.to_owned(), password: password.to_owned(), role, topics };
         self.0.doorkeeper.send(put).await.unwrap_or(Err(BrokerError::Stopping))
+    }
+
+    /// Changes the role or the topics of a user; what is `None` stays, and the password does.
+    ///
+    /// Errors: `NotAllowed` unless the caller is an admin; `Account`; store errors.
+    pub async fn edit_user(
+        &self,
+        caller: &Caller,
+        user: &str,
+        role: Option<String>,
+        topics: Option<Vec<String>>,
+    ) -> Result<(), BrokerError> {
+        if !caller.is_admin() {
+            return Err(BrokerError::NotAllowed("users"));
+        }
+        let change = Change::EditUser { name: user.to_owned(), role, topics };
+        self.0.doorkeeper.send(change).await.unwrap_or(Err(BrokerError::Stopping))
     }
 
     /// All users with the hashes of their passwords, to be given to [`Broker::put_account`].

@@ -1,12 +1,13 @@
 //! Who sends a request, and how a refusal is said here.
 
-use super::{Native, problem::Problem};
+use super::{Native, problem::Problem, unasked};
 use crate::broker::{BrokerError, Caller};
 use crate::dialect::caller::{Claim, Turned};
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
 use futures_util::future::{Either, LocalBoxFuture};
 
-/// The caller of a request, checked. Every handler of `/v1` takes one.
+/// The caller of a request, checked, and the request says nothing that nobody reads. Every handler of
+/// `/v1` takes one.
 pub struct Who(pub Caller);
 
 impl From<Turned> for Problem {
@@ -42,7 +43,7 @@ impl FromRequest for Who {
         LocalBoxFuture<'static, Result<Who, Problem>>,
     >;
 
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let now = |answer| Either::Left(std::future::ready(answer));
         let Some(native) = request.app_data::<web::Data<Native>>().cloned() else {
             return now(Err(BrokerError::Stopping.into()));
@@ -54,13 +55,24 @@ impl FromRequest for Who {
             true => Problem::from(turned).quiet(),
             false => turned.into(),
         };
-        match native.gate.claim(request) {
-            Err(turned) => now(Err(refuse(turned))),
-            Ok(Claim::Nobody(caller)) => now(Ok(Who(caller))),
-            Ok(claim) => {
-                let checked = async move { native.gate.caller(claim).await };
-                Either::Right(Box::pin(async move { Ok(Who(checked.await.map_err(refuse)?)) }))
-            }
+        let claim = match native.gate.claim(request) {
+            Err(turned) => return now(Err(refuse(turned))),
+            Ok(claim) => claim,
+        };
+        let (query, body) = (unasked::query(request), unasked::body(request, payload));
+        match (claim, body) {
+            (Claim::Nobody(caller), None) => now(query.map(|()| Who(caller))),
+            (claim, body) => Either::Right(Box::pin(async move {
+                let caller = match claim {
+                    Claim::Nobody(caller) => caller,
+                    claim => native.gate.caller(claim).await.map_err(refuse)?,
+                };
+                query?;
+                if let Some(body) = body {
+                    body.await?;
+                }
+                Ok(Who(caller))
+            })),
         }
     }
 }

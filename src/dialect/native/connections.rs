@@ -58,14 +58,14 @@ struct Listed {
     params(
         ("door" = Option<String>, Query, nullable = false, description = "Only of this door."),
         ("user" = Option<String>, Query, nullable = false, description = "Only of this user."),
-        ("limit" = Option<usize>, Query, nullable = false, description = "Most connections, taken as 1 to 1000; 100 when left out."),
+        ("limit" = Option<usize>, Query, nullable = false, minimum = 1, description = "Most connections, never above 1000; 100 when left out."),
         ("after" = Option<u64>, Query, nullable = false, description = "`next` of the page before."),
     ),
     responses((status = 200, description = "A page", body = Listed)),
 )]
 pub async fn list(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
     let mut query = Query::of(&request)?;
-    let limit = query.value("limit")?.unwrap_or(LIMITS.0).clamp(1, LIMITS.1);
+    let limit = query.count("limit", LIMITS.0, LIMITS.1)?;
     let wanted = ConnectionsQuery {
         door: query.text("door")?,
         user: query.text("user")?,

@@ -56,7 +56,7 @@ struct Listed<'a> {
     params(
         ("topic" = Option<String>, Query, nullable = false, min_length = 1, max_length = 255, description = "Only of this topic."),
         ("queue" = Option<String>, Query, nullable = false, min_length = 1, max_length = 255, description = "Only of queues of this name."),
-        ("limit" = Option<usize>, Query, nullable = false, description = "Most messages, taken as 1 to 1000; 100 when left out."),
+        ("limit" = Option<usize>, Query, nullable = false, minimum = 1, description = "Most messages, never above 1000; 100 when left out."),
         ("after" = Option<String>, Query, nullable = false, description = "`next` of the page before."),
         SieveQuery,
     ),
@@ -70,7 +70,7 @@ pub async fn list(
     let mut query = Query::of(&request)?;
     let topic = named(&mut query, "topic", TopicName::parse)?;
     let queue = named(&mut query, "queue", QueueName::parse)?;
-    let limit = query.value("limit")?.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+    let limit = query.count("limit", PAGE, PAGE_MAX)?;
     let from = query.text("after")?.map(|text| cursor::read_dead(&text)).transpose()?;
     let sieve = sieves::in_query(&mut query, clock::now())?;
     query.done()?;

@@ -130,7 +130,7 @@ enum LevelName {
     params(
         ("level" = inline(Option<LevelName>), Query, nullable = false, description = "Lines of this level and above; all when left out."),
         ("after" = Option<u64>, Query, nullable = false, description = "The oldest lines behind this number; the newest when left out."),
-        ("limit" = Option<usize>, Query, nullable = false, description = "Most lines, taken as 1 to 1000; 100 when left out."),
+        ("limit" = Option<usize>, Query, nullable = false, minimum = 1, description = "Most lines, never above 1000; 100 when left out."),
     ),
     responses((status = 200, description = "The lines, oldest first", body = Lines)),
 )]
@@ -143,7 +143,7 @@ pub async fn log(request: HttpRequest, who: Who, native: web::Data<Native>) -> A
         })?,
     };
     let after = query.value("after")?;
-    let limit = query.value("limit")?.unwrap_or(LINES).clamp(1, LINES_MAX);
+    let limit = query.count("limit", LINES, LINES_MAX)?;
     query.done()?;
     let page = native.broker.read_log(&who.0, ReadLog { level, after, limit }).await?;
     Ok(HttpResponse::Ok().json(Lines {

@@ -65,7 +65,7 @@ struct PeekedView<'a> {
     params(
         QueuePath,
         ("end" = inline(Option<EndName>), Query, nullable = false, description = "Which end; `front` when left out."),
-        ("max" = Option<usize>, Query, nullable = false, description = "Most messages, taken as 1 to 1000; 1 when left out."),
+        ("max" = Option<usize>, Query, nullable = false, minimum = 1, description = "Most messages, never above 1000; 1 when left out."),
     ),
     responses((status = 200, description = "The messages that come next, or last", body = PeekedView)),
 )]
@@ -76,7 +76,7 @@ pub async fn peek(request: HttpRequest, who: Who, native: web::Data<Native>) -> 
         None | Some(EndName::Front) => End::Front,
         Some(EndName::Back) => End::Back,
     };
-    let max = query.value("max")?.unwrap_or(1).clamp(1, PAGE_MAX);
+    let max = query.count("max", 1, PAGE_MAX)?;
     query.done()?;
     let (handle, queue) = queue_of(&request, &native, &who).await?;
     let views = views(handle.ask(Op::Peek { queue: Some(queue), end, max }).await?)?;
@@ -107,7 +107,7 @@ struct Listed<'a> {
     params(
         QueuePath,
         ("state" = Option<StateName>, Query, nullable = false, description = "`ready` when left out."),
-        ("limit" = Option<usize>, Query, nullable = false, description = "Most messages, taken as 1 to 1000; 100 when left out."),
+        ("limit" = Option<usize>, Query, nullable = false, minimum = 1, description = "Most messages, never above 1000; 100 when left out."),
         ("after" = Option<String>, Query, nullable = false, description = "`next` of the page before."),
         SieveQuery,
     ),
@@ -121,7 +121,7 @@ pub async fn list(request: HttpRequest, who: Who, native: web::Data<Native>) -> 
             .map(state_of)
             .map_err(|error| Problem::invalid(format!("query: state: {error}")))?,
     };
-    let limit = query.value("limit")?.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+    let limit = query.count("limit", PAGE, PAGE_MAX)?;
     let after = query.text("after")?;
     let sieve = sieves::in_query(&mut query, clock::now())?;
     query.done()?;
@@ -147,7 +147,8 @@ struct Shown<'a> {
     life: Vec<Moment<'a>>,
 }
 
-/// `GET /v1/topics/{topic}/queues/{queue}/messages/{id}`: the message and its life.
+/// `GET /v1/topics/{topic}/queues/{queue}/messages/{id}`: the message and its life. A delivery that was
+/// released is not in it.
 #[utoipa::path(
     get, path = "/v1/topics/{topic}/queues/{queue}/messages/{id}", tag = "looking", operation_id = "explain",
     summary = "One message with its life",

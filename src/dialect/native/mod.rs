@@ -42,6 +42,7 @@ pub mod socket;
 mod stats;
 mod tokens;
 mod topics;
+mod unasked;
 mod users;
 mod view;
 pub mod watch;
@@ -153,8 +154,9 @@ fn routes(config: &mut web::ServiceConfig, pages: bool) {
                 .route(web::post().to(topics::create)),
         )
         .service(
-            resource("/users/{user}", "PUT, DELETE")
+            resource("/users/{user}", "PUT, PATCH, DELETE")
                 .route(web::put().to(users::put))
+                .route(web::patch().to(users::change))
                 .route(web::delete().to(tokens::remove_user)),
         )
         .service(resource("/users", "GET").route(web::get().to(tokens::users)))

@@ -8,7 +8,6 @@ use super::names::{MessagePath, QueuePath, message_id};
 use super::object::{Object, object, object_or_default};
 use super::problem::Problem;
 use super::publish::{attributes_text, body_bytes, given};
-use super::query::Query;
 use super::view::{Done, PlacedView, ResultView, Results};
 use crate::broker::{BrokerError, Named, Op, Reply, TopicHandle};
 use crate::queue::*;
@@ -106,26 +105,11 @@ struct Purged {
     params(QueuePath),
     responses((status = 200, description = "How many", body = Purged)),
 )]
-pub async fn purge(
-    request: HttpRequest,
-    who: Who,
-    native: web::Data<Native>,
-    body: Body,
-) -> Answer {
-    // It takes all that waits: whoever says more means something else.
-    Query::of(&request)?.done()?;
-    if !body.is_empty() {
-        let Nothing {} = object(&body)?;
-    }
+pub async fn purge(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
     let (handle, queue) = queue_of(&request, &native, &who).await?;
     let purged = handle.counted(Op::Purge { queue: Some(queue) }).await?;
     Ok(HttpResponse::Ok().json(Purged { purged }))
 }
-
-/// No field.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Nothing {}
 
 /// Which messages go where; without `ids` and `max` all that are ready.
 #[derive(Debug, Deserialize, ToSchema)]

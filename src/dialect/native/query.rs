@@ -56,6 +56,15 @@ impl Query {
         self.text(name)?.map(parse).transpose()
     }
 
+    /// How many are wanted at most: at least one, and never more than `most`; `default` when it is
+    /// not given.
+    pub fn count(&mut self, name: &str, default: usize, most: usize) -> Result<usize, Problem> {
+        match self.value(name)?.unwrap_or(default) {
+            0 => Err(Problem::invalid(format!("query: `{name}` must be at least 1"))),
+            wanted => Ok(wanted.min(most)),
+        }
+    }
+
     /// `true` or `false`; what is not given is false.
     pub fn flag(&mut self, name: &str) -> Result<bool, Problem> {
         Ok(self.value(name)?.unwrap_or(false))
@@ -95,6 +104,9 @@ mod tests {
         assert!(read.done().is_err(), "c was never asked for");
         assert!(query("a=1&a=1").unwrap().text("a").is_err());
         assert!(query("a=-1").unwrap().value::<u32>("a").is_err());
+        assert_eq!(query("a=9&b=99").unwrap().count("b", 3, 10).unwrap(), 10);
+        assert_eq!(query("a=9").unwrap().count("b", 3, 10).unwrap(), 3);
+        assert!(query("b=0").unwrap().count("b", 3, 10).is_err());
         assert!(query("a=%ff").is_err());
         assert!(query(&"a&".repeat(PARAMETERS_MAX + 1)).is_err());
     }

@@ -55,7 +55,7 @@ struct Queues<'a> {
     summary = "List queues, in the order they were made",
     params(
         TopicPath,
-        ("limit" = Option<usize>, Query, nullable = false, description = "Most queues, taken as 1 to 1000; 1000 when left out."),
+        ("limit" = Option<usize>, Query, nullable = false, minimum = 1, description = "Most queues, never above 1000, which is also meant when left out."),
         ("after" = Option<String>, Query, nullable = false, description = "`next` of the page before."),
     ),
     responses((status = 200, description = "A page", body = Queues)),
@@ -63,7 +63,7 @@ struct Queues<'a> {
 pub async fn list(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
     let name = topic_name(&request)?;
     let mut query = Query::of(&request)?;
-    let limit = query.value("limit")?.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
+    let limit = query.count("limit", PAGE_MAX, PAGE_MAX)?;
     let after = query.text("after")?;
     query.done()?;
     let figures = native.broker.topic(&who.0, &name).await?.describe().await?;

@@ -120,7 +120,7 @@ struct Topics<'a> {
     get, path = "/v1/topics", tag = "topics", operation_id = "list_topics",
     summary = "List topics, in the order they were made",
     params(
-        ("limit" = Option<usize>, Query, nullable = false, description = "Most topics, taken as 1 to 1000; 100 when left out."),
+        ("limit" = Option<usize>, Query, nullable = false, minimum = 1, description = "Most topics, never above 1000; 100 when left out."),
         ("after" = Option<u32>, Query, nullable = false, description = "`next` of the page before."),
         ("prefix" = Option<String>, Query, nullable = false, description = "What their names begin with."),
     ),
@@ -128,7 +128,7 @@ struct Topics<'a> {
 )]
 pub async fn list(request: HttpRequest, who: Who, native: web::Data<Native>) -> Answer {
     let mut query = Query::of(&request)?;
-    let limit = query.value("limit")?.unwrap_or(100).clamp(1, PAGE_MAX);
+    let limit = query.count("limit", 100, PAGE_MAX)?;
     let (after, prefix) = (query.value("after")?, query.text("prefix")?.unwrap_or_default());
     query.done()?;
     let listed = native.broker.list_topics_named(&who.0, prefix.as_bytes(), after, limit);

@@ -50,3 +50,33 @@ pub async fn put(
     })?;
     Ok(HttpResponse::NoContent().finish())
 }
+
+/// What changes of a user.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct UserChange {
+    /// Left out: as it is.
+    role: Option<String>,
+    /// Topics on which it may do everything; left out: as they are.
+    topics: Option<Vec<String>>,
+}
+
+/// `PATCH /v1/users/{user}` with `{"role", "topics"}`: the password stays. 204.
+#[utoipa::path(
+    patch, path = "/v1/users/{user}", tag = "accounts", operation_id = "change_user",
+    summary = "Change a user's role or topics; for administrators",
+    params(("user" = String, Path, description = "Its name.")),
+    request_body(content = UserChange, example = json!({"role": "viewer"})),
+    responses((status = 204, description = "It is changed; its password stays")),
+)]
+pub async fn change(
+    request: HttpRequest,
+    who: Who,
+    native: web::Data<Native>,
+    body: Body,
+) -> Result<HttpResponse, Problem> {
+    let name = user_name(&request)?;
+    let UserChange { role, topics } = object(&body)?;
+    native.broker.edit_user(&who.0, &name, role, topics).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

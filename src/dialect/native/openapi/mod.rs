@@ -27,8 +27,8 @@ use utoipa::OpenApi;
     info(
         title = "octoq",
         description = "The HTTP door of octoq, a message broker in which every topic is an actor.\n\n\
-            Every refusal is `application/problem+json` with a stable `code`. Unknown fields are \
-            refused, and unknown parameters where a request has any. Durations end in `_ms`, times are milliseconds since the Unix \
+            Every refusal is `application/problem+json` with a stable `code`. Below `/v1` unknown \
+            fields, unknown parameters and a body where none is taken are refused. Durations end in `_ms`, times are milliseconds since the Unix \
             epoch. Names of topics and queues are bytes: in a path they are percent-encoded.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
@@ -85,6 +85,7 @@ use utoipa::OpenApi;
         queues::attach,
         tokens::users,
         users::put,
+        users::change,
         tokens::remove_user,
         tokens::list,
         tokens::make,
@@ -139,7 +140,7 @@ const WHICH: OneOf =
 const OPEN: [&str; 3] = ["/livez", "/readyz", "/openapi.json"];
 
 /// The whole document.
-fn document(http: &HttpConfig) -> Value {
+pub(super) fn document(http: &HttpConfig) -> Value {
     let mut document = serde_json::to_value(Paths::openapi()).unwrap_or_default();
     document["security"] = json!([{}, {"basic": []}, {"bearer": []}, {"cookie": []}]);
     let components = &mut document["components"];
