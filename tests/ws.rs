@@ -360,7 +360,10 @@ async fn a_half_sent_frame_and_an_end_are_a_departure() {
     .await;
 }
 
-const SMALL: [&str; 4] = [
+const SMALL: [&str; 6] = [
+    // On a busy machine the clients take their time.
+    "server.tcp_user_timeout_ms=600000",
+    "ws.timeout_s=600",
     "limits.subscriber_chunks=1",
     "limits.chunk_bytes=1000",
     "limits.subscriber_backlog_bytes=100000",
