@@ -1,0 +1,1 @@
+"""Starts brokers on loopback, runs the same works against each, and compares."""
