@@ -53,7 +53,7 @@ async fn a_wrong_method_is_told_so_with_the_right_ones() {
         ("DELETE", "/v1/definitions", "GET, POST"),
         ("POST", "/livez", "GET"),
         ("DELETE", "/metrics", "GET"),
-        ("GET", "/v1/users/ann", "PUT, DELETE"),
+        ("GET", "/v1/users/ann", "PUT, PATCH, DELETE"),
     ];
     for (method, path, allowed) in table {
         let answer = broker.http(method, path, "").await;
