@@ -15,6 +15,7 @@ mod living;
 mod looks;
 mod module;
 mod page;
+mod readme;
 mod roles;
 mod subscriber;
 mod working;
