@@ -2,6 +2,9 @@
 
 /// Undoes percent-encoding; what is not encoded right stays as it is.
 pub fn percent_decode(raw: &[u8]) -> Vec<u8> {
+    if memchr::memchr(b'%', raw).is_none() {
+        return raw.to_vec();
+    }
     let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
     let mut out = Vec::with_capacity(raw.len());
     let mut at = 0;

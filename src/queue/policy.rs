@@ -26,6 +26,17 @@ pub enum Level {
     Sync,
 }
 
+impl Level {
+    /// Its name, the one it is stored and asked for by.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Level::Memory => "memory",
+            Level::Async => "async",
+            Level::Sync => "sync",
+        }
+    }
+}
+
 /// What happens to a publish that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -20,6 +20,7 @@ mod health;
 mod history;
 mod importing;
 mod inside;
+mod lane;
 mod looking;
 mod message_view;
 mod metrics;
@@ -58,6 +59,7 @@ use crate::broker::{Broker, BrokerError, Caller, Presence, TopicHandle};
 use crate::config::{HttpConfig, UiConfig, WsConfig, origin::Setting};
 use crate::queue::TopicName;
 use actix_web::{HttpRequest, HttpResponse, Scope, http::header, web};
+use lane::Lane;
 use std::{ops::Deref, sync::Arc, time::Duration};
 use tokio::io::DuplexStream;
 
@@ -206,6 +208,9 @@ fn routes(config: &mut web::ServiceConfig, pages: bool) {
 /// a look at a router and a future more.
 fn busy(config: &mut web::ServiceConfig) {
     config
+        .service(Lane { last: "messages", route: web::post().to(publish::publish) })
+        .service(Lane { last: "receive", route: web::post().to(receive::receive) })
+        .service(Lane { last: "ack", route: web::post().to(acks::ack) })
         .service(post("/v1/topics/{topic}/messages").route(web::post().to(publish::publish)))
         .service(post("/v1/topics/{topic}/receive").route(web::post().to(receive::receive)))
         .service(post("/v1/topics/{topic}/ack").route(web::post().to(acks::ack)))

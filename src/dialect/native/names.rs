@@ -54,8 +54,8 @@ pub struct MessagePath {
 
 /// The bytes of one segment of the path.
 fn segment(request: &HttpRequest, at: usize) -> Option<Vec<u8>> {
-    let raw = request.uri().path().split('/').nth(at)?;
-    Some(percent_decode(raw.as_bytes()))
+    let raw = request.uri().path().as_bytes().split(|byte| *byte == b'/').nth(at)?;
+    Some(percent_decode(raw))
 }
 
 /// The topic named in the path.

@@ -345,9 +345,20 @@ pub async fn publish(
     native: web::Data<Native>,
     body: Body,
 ) -> Result<HttpResponse, Problem> {
-    let (name, to) = (topic_name(&request)?, queue_name(&request)?);
+    publish_to(None, &request, &who, &native, body).await
+}
+
+/// Into that queue, or into every one that takes it.
+async fn publish_to(
+    to: Option<QueueName>,
+    request: &HttpRequest,
+    who: &Who,
+    native: &Native,
+    body: Body,
+) -> Result<HttpResponse, Problem> {
+    let name = topic_name(request)?;
     let now = clock::now();
-    let form = Form::of(&request, &body);
+    let form = Form::of(request, &body);
     let trace = Trace::of(request.headers());
     let messages = match form {
         Form::One => vec![object::<PublishBody<'_>>(&body)?.message(now, trace)?],
@@ -358,13 +369,13 @@ pub async fn publish(
         }
         Form::Lines => lines(&body, now, trace)?,
         Form::Raw => {
-            let (said, attributes) = headers::said(&request, trace)?;
+            let (said, attributes) = headers::said(request, trace)?;
             let attributes = attributes.as_deref().map(within_bounds).transpose()?;
             vec![said.message(now, body.into_bytes(), attributes.map(Arc::from))?]
         }
     };
     let own: Vec<Option<String>> = messages.iter().map(own_id).collect();
-    let (reply, handle) = ask(&native, &who, &name, Op::Publish { to, messages }).await?;
+    let (reply, handle) = ask(native, who, &name, Op::Publish { to, messages }).await?;
     let durability = handle.durability();
     let results = match reply {
         Reply::Published(results) => results,
@@ -374,11 +385,11 @@ pub async fn publish(
     let mut results = results.into_iter().zip(own);
     if form == Form::One || form == Form::Raw {
         let (placed, own) = results.next().ok_or_else(unexpected)?;
-        return Ok(HttpResponse::Created().json(PlacedView::new(&placed?, own, durability)));
+        return Ok(PlacedView::new(&placed?, own, durability).created());
     }
     let view = |own| move |placed: Placed| PlacedView::new(&placed, own, durability);
     let results: Vec<_> = results.map(|(result, own)| ResultView::of(result, view(own))).collect();
-    if !accepts(&request, NDJSON) {
+    if !accepts(request, NDJSON) {
         return Ok(HttpResponse::Ok().json(Results { results }));
     }
     let mut lines = Vec::with_capacity(results.len() * 128);
@@ -416,7 +427,8 @@ pub async fn publish_into(
     native: web::Data<Native>,
     body: Body,
 ) -> Result<HttpResponse, Problem> {
-    publish(request, who, native, body).await
+    let to = queue_name(&request)?;
+    publish_to(to, &request, &who, &native, body).await
 }
 
 /// The client names this type as one it takes.
