@@ -388,31 +388,48 @@ impl History {
     fn remove(&mut self, at: usize, gone: bool, ledger: &mut Ledger) {
         let before =
             at.checked_sub(1).and_then(|before| self.items.get(before)).map_or(0, |item| item.seq);
-        let Some(item) = self.items.remove(at) else { return };
+        let removed = if at == 0 { self.items.pop_front() } else { self.items.remove(at) };
+        let Some(item) = removed else { return };
         let bytes = u64::from(item.body.len());
         self.kept_bytes -= bytes;
         self.resident -= item.body.resident();
-        self.ends.remove(&(item.expires_at, item.seq));
+        if item.expires_at < Timestamp::NEVER {
+            self.ends.remove(&(item.expires_at, item.seq));
+        }
         self.cool = if at < self.cool { self.cool - 1 } else { self.cool };
         if !item.claimed {
             self.backlog = (self.backlog.0 - 1, self.backlog.1 - bytes);
             self.shrink_unclaimed(item.seq);
         }
         if gone {
-            // One stretch with what was gone on either side of it, up to the messages that are kept.
-            let behind = self.items.get(at).map_or(u64::MAX, |next| next.seq);
-            let (mut first, mut last) = (item.seq, item.seq);
-            let next = |lost: &BTreeMap<u64, u64>| {
-                lost.range(before + 1..behind).next().map(|(from, to)| (*from, *to))
-            };
-            while let Some((from, to)) = next(&self.lost) {
-                self.lost.remove(&from);
-                (first, last) = (first.min(from), last.max(to));
-            }
-            self.lost.insert(first, last);
+            self.lose(item.seq, at, before);
         }
         let number = item.number;
         ledger.note(|| Record::Removed { entry: number, message: number, last: true });
+    }
+
+    /// A number is gone that lay before the item at `at`, behind the kept number `before`.
+    fn lose(&mut self, seq: u64, at: usize, before: u64) {
+        // Mostly it is the oldest one, behind the one that went before it.
+        if at == 0
+            && self.lost.len() == 1
+            && let Some(mut stretch) = self.lost.first_entry()
+            && *stretch.get() < seq
+        {
+            *stretch.get_mut() = seq;
+            return;
+        }
+        // One stretch with what was gone on either side of it, up to the messages that are kept.
+        let behind = self.items.get(at).map_or(u64::MAX, |next| next.seq);
+        let (mut first, mut last) = (seq, seq);
+        let next = |lost: &BTreeMap<u64, u64>| {
+            lost.range(before + 1..behind).next().map(|(from, to)| (*from, *to))
+        };
+        while let Some((from, to)) = next(&self.lost) {
+            self.lost.remove(&from);
+            (first, last) = (first.min(from), last.max(to));
+        }
+        self.lost.insert(first, last);
     }
 
     fn shrink_unclaimed(&mut self, seq: u64) {
