@@ -89,7 +89,7 @@ impl Appetite {
 
 /// Closes without the kernel throwing away what was written, as it does when the client has sent more
 /// meanwhile.
-pub async fn close(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+pub async fn close(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
     stream.shutdown().await?;
     // Not part of what an idle connection holds.
     let mut rest = vec![0; 4 << 10];

@@ -101,7 +101,7 @@ pub async fn serve(stream: TcpStream, dsmq: Dsmq, seat: Seat<Dsmq>) -> io::Resul
             },
             Step::End(end) => end,
         };
-        return talk.end(end, socket).await;
+        return talk.end(end, &mut socket).await;
     }
 }
 
@@ -245,7 +245,7 @@ impl Talk {
         End::Told(code, reason)
     }
 
-    async fn end(self, end: End, mut socket: Socket) -> io::Result<()> {
+    async fn end(&self, end: End, socket: &mut Socket) -> io::Result<()> {
         let close = match end {
             End::Silently => None,
             End::Answered => return socket.close().await,

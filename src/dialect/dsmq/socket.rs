@@ -65,8 +65,8 @@ impl Socket {
     }
 
     /// Writes what is left and closes.
-    pub async fn close(mut self) -> io::Result<()> {
+    pub async fn close(&mut self) -> io::Result<()> {
         self.write().await?;
-        socket::close(self.stream).await
+        socket::close(&mut self.stream).await
     }
 }

@@ -87,7 +87,7 @@ impl Protocol for Okq {
     }
 
     fn serve(self, stream: TcpStream, seat: Seat<Self>) -> LocalBoxFuture<'static, io::Result<()>> {
-        Box::pin(session::Talk::new(stream, self, seat).serve())
+        Box::pin(async { session::Talk::new(stream, self, seat).serve().await })
     }
 }
 

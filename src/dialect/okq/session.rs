@@ -14,15 +14,15 @@ use super::{Okq, refusal};
 use crate::broker::{Arrival, Broker, BrokerError, Caller, Named, Presence};
 use crate::config::OkqConfig;
 use crate::dialect::door::{Seat, shut_down};
-use crate::dialect::socket::{Appetite, Attention};
+use crate::dialect::socket::{self, Appetite, Attention};
 use crate::queue::*;
 use bytes::{Buf, Bytes, BytesMut};
 use rustc_hash::FxHashMap;
 use std::{collections::VecDeque, io, time::Duration};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::TcpStream,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout},
 };
 
 /// A buffer for answers above this is given back once they are written.
@@ -120,8 +120,9 @@ impl Talk {
         &self.okq.0.config
     }
 
-    /// Until the client or the broker closes.
-    pub async fn serve(mut self) -> io::Result<()> {
+    /// Until the client or the broker closes. Borrows, since a future that owns what it was called with
+    /// holds room for it twice, and so would every idle connection.
+    pub async fn serve(&mut self) -> io::Result<()> {
         loop {
             let taken = self.take_requests().await?;
             self.submit();
@@ -298,17 +299,11 @@ impl Talk {
 
     /// Says what is left to say and closes, without the kernel throwing it away because the client
     /// has sent more meanwhile.
-    async fn close(mut self) -> io::Result<()> {
+    async fn close(&mut self) -> io::Result<()> {
         self.write_out().await?;
-        self.stream.shutdown().await?;
-        let Talk { mut stream, registered, .. } = self;
         // Whoever has closed consumes nothing.
-        drop(registered);
-        let mut rest = [0; 1024];
-        let end = Instant::now() + Duration::from_secs(1);
-        // A client that goes on sending is not listened to for long.
-        while matches!(timeout_at(end, stream.read(&mut rest)).await, Ok(Ok(count)) if count > 0) {}
-        Ok(())
+        self.registered.clear();
+        socket::close(&mut self.stream).await
     }
 
     /// The last answer of a connection.

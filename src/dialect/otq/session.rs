@@ -99,7 +99,7 @@ impl Protocol for Otq {
             buffer_bytes_max: self.buffer_bytes_max(),
             close: seat.closer(),
         });
-        Box::pin(Talk::new(stream, self, Some(seat), shut, presence).serve())
+        Box::pin(async { Talk::new(stream, self, Some(seat), shut, presence).serve().await })
     }
 }
 
@@ -142,7 +142,8 @@ struct Talk<S> {
     unsubscribed: bool,
     jobs: Vec<(TopicHandle, Vec<Slot>)>,
     due: Vec<Due>,
-    home: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
+    /// Where jobs come home to; made for the first one, since whoever only listens sends none.
+    home: Option<(mpsc::Sender<Answered>, mpsc::Receiver<Answered>)>,
     presence: Presence,
 }
 
@@ -208,13 +209,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             unsubscribed: false,
             jobs: Vec::new(),
             due: Vec::new(),
-            home: mpsc::channel(JOBS_MAX),
+            home: None,
             presence,
         }
     }
 
-    /// Until the client or the broker closes.
-    async fn serve(mut self) -> io::Result<()> {
+    /// Until the client or the broker closes. Borrows, since a future that owns what it was called with
+    /// holds room for it twice, and so would every idle connection.
+    async fn serve(&mut self) -> io::Result<()> {
         let mut rows: Option<Rows> = None;
         loop {
             let next = match &mut rows {
@@ -291,9 +293,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     }
 
     /// Says what is left to say and closes.
-    async fn close(mut self) -> io::Result<()> {
+    async fn close(&mut self) -> io::Result<()> {
         self.write_out().await?;
-        socket::close(self.stream).await
+        socket::close(&mut self.stream).await
     }
 
     /// Takes one command off the input; `None`: there is no whole one.

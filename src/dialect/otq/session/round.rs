@@ -42,13 +42,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         let mut answers: Vec<Vec<Slot>> = Vec::with_capacity(self.jobs.len());
         answers.resize_with(self.jobs.len(), Vec::new);
         let out = self.jobs.len();
-        for (tag, (handle, slots)) in self.jobs.drain(..).enumerate() {
-            handle.submit(Job::new(slots, Home::Channel(self.home.0.clone()), tag as u64));
-        }
-        for _ in 0..out {
-            let Some((tag, slots)) = self.home.1.recv().await else { break };
-            if let Some(place) = usize::try_from(tag).ok().and_then(|tag| answers.get_mut(tag)) {
-                *place = slots;
+        if out > 0 {
+            let (home, answered) = self.home.get_or_insert_with(|| mpsc::channel(JOBS_MAX));
+            for (tag, (handle, slots)) in self.jobs.drain(..).enumerate() {
+                handle.submit(Job::new(slots, Home::Channel(home.clone()), tag as u64));
+            }
+            for _ in 0..out {
+                let Some((tag, slots)) = answered.recv().await else { break };
+                let place = usize::try_from(tag).ok().and_then(|tag| answers.get_mut(tag));
+                if let Some(place) = place {
+                    *place = slots;
+                }
             }
         }
         for due in std::mem::take(&mut self.due) {
