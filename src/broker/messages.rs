@@ -189,6 +189,23 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// How many messages it brings, ends or asks for: how much work it is, roughly.
+    pub fn messages(&self) -> usize {
+        match self {
+            Op::Publish { messages, .. } => messages.len(),
+            Op::Receive { request, .. } => request.max,
+            Op::Ack(named) => named.len(),
+            Op::AckIds { ids, .. } => ids.len(),
+            Op::Nack(named) => named.len(),
+            Op::Extend(named) => named.len(),
+            Op::Delete { ids, .. } | Op::Delay { ids, .. } => ids.len(),
+            Op::Read { max, .. } | Op::Peek { max, .. } | Op::List { max, .. } => *max,
+            _ => 1,
+        }
+    }
+}
+
 /// The answer to one [`Op`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {

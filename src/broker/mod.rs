@@ -24,6 +24,8 @@ pub mod sessions;
 pub mod subscribers;
 pub mod topic;
 mod trail;
+#[cfg(test)]
+mod turns_test;
 pub mod waiters;
 
 pub use crate::engine::QueueFigures;

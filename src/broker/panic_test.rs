@@ -122,7 +122,7 @@ impl EngineFactory for FragileFactory {
     }
 }
 
-async fn broker(folder: &std::path::Path) -> Broker {
+pub(super) async fn broker(folder: &std::path::Path) -> Broker {
     let settings = JournalSettings {
         path: folder.join("store"),
         queue_max: 64,
@@ -158,7 +158,12 @@ async fn broker(folder: &std::path::Path) -> Broker {
     broker
 }
 
-async fn topic(broker: &Broker, caller: &Caller, name: &str, level: Level) -> TopicHandle {
+pub(super) async fn topic(
+    broker: &Broker,
+    caller: &Caller,
+    name: &str,
+    level: Level,
+) -> TopicHandle {
     let new = NewTopic {
         name: TopicName::parse(name).unwrap(),
         kind: Kind::Broker,

@@ -76,6 +76,8 @@ pub struct TopicActor {
     ready: bool,
     /// Jobs since the last yield.
     work: usize,
+    /// Messages of those since the last yield.
+    messages: usize,
     /// Messages published since the start; also in the hands of answers that are still to come.
     published: Rc<Cell<u64>>,
     /// What happened per second of late.
@@ -118,6 +120,7 @@ impl TopicActor {
             consumers: FxHashMap::default(),
             ready: false,
             work: 0,
+            messages: 0,
             published: Rc::default(),
             meter: Meter::default(),
             pushed_bytes: 0,
@@ -167,6 +170,7 @@ impl TopicActor {
         for (at, slot) in job.slots().iter_mut().enumerate() {
             if let Slot::Op(op) = slot {
                 let op = std::mem::replace(op, Op::Ack(Vec::new()));
+                self.messages = self.messages.saturating_add(op.messages());
                 match self.perform(now, op, asker, &mut reader) {
                     Outcome::Now(reply) => *slot = Slot::Reply(reply),
                     Outcome::Later(reply) => later.push((at, reply, false)),

@@ -7,6 +7,9 @@ use std::{pin::Pin, task::Poll};
 
 /// Jobs after which the actor lets others on its arbiter run: a busy mailbox never yields by itself.
 const YIELD_AFTER: usize = 64;
+/// Messages after which they run as well, in the middle of a turn: jobs may be large, and whoever uses
+/// another topic of the arbiter waits for them.
+const YIELD_AFTER_MESSAGES: usize = 128;
 
 /// The one timer of a topic. Polled after the mailbox has been emptied, it ends the turn first.
 pub(super) struct Alarm {
@@ -70,9 +73,13 @@ impl TopicActor {
     pub(super) fn spend(&mut self, ctx: &mut Context<Self>) {
         self.gauge.changed();
         self.work += 1;
-        if self.work >= YIELD_AFTER {
+        let turn_ends = self.work >= YIELD_AFTER;
+        if turn_ends {
             self.work = 0;
             self.end_turn(ctx);
+        }
+        if turn_ends || self.messages >= YIELD_AFTER_MESSAGES {
+            self.messages = 0;
             ctx.wait(tokio::task::yield_now().into_actor(self));
         }
     }

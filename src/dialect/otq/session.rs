@@ -44,6 +44,9 @@ const JOBS_MAX: usize = 64;
 const COMMANDS_MAX: usize = 1024;
 /// Bytes of rows or replies after which a round ends.
 const ROUND_BYTES_MAX: usize = 1 << 20;
+/// Lines taken before the other sessions and the topics of this thread get their turn, and its sockets
+/// are looked at. Others wait for this once per step of their way; it costs a look at the sockets.
+const LINES_AT_ONCE: usize = 64;
 
 /// octoque's protocol: what the connections of its door speak.
 #[derive(Clone)]
@@ -131,6 +134,8 @@ struct Talk<S> {
     /// Until when it must have logged in; `None`: it has.
     login_by: Option<Instant>,
     lines: Lines,
+    /// Lines taken since others on this thread got their turn.
+    taken: usize,
     input: BytesMut,
     /// The last read filled the buffer.
     busy: bool,
@@ -201,6 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             caller: None,
             login_by,
             lines: Lines::default(),
+            taken: 0,
             input: BytesMut::new(),
             busy: false,
             out: Vec::new(),
@@ -219,6 +225,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     async fn serve(&mut self) -> io::Result<()> {
         let mut rows: Option<Rows> = None;
         loop {
+            if self.taken >= LINES_AT_ONCE {
+                self.taken = 0;
+                tokio::task::yield_now().await;
+            }
             let next = match &mut rows {
                 Some(open) => match self.take_rows(open) {
                     Taken::All => {
@@ -227,6 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
                     }
                     Taken::Enough => Some(Next::Write),
                     Taken::Some => None,
+                    Taken::Turn => continue,
                     Taken::Command => Some(self.decline_and_close("Unauthorized access")),
                 },
                 None => self.take_command().await?,
@@ -308,6 +319,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             }
             None => return Ok(None),
         };
+        self.taken += 1;
         if self.due.len() >= COMMANDS_MAX {
             self.finish_round().await?;
         }

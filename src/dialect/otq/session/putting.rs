@@ -23,6 +23,8 @@ pub(super) enum Taken {
     Enough,
     /// All that was read.
     Some,
+    /// As many as may be taken at once.
+    Turn,
     /// A command came where a row was expected: the client is one reply behind.
     Command,
 }
@@ -72,6 +74,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         let (body_bytes_max, batch_max) = (limits.body_bytes_max, limits.batch_max);
         let mut enough = false;
         while open.left > 0 && !enough {
+            if self.taken >= LINES_AT_ONCE {
+                return Taken::Turn;
+            }
             let row = match self.lines.next(&mut self.input, body_bytes_max) {
                 // A copy of its own: a slice would keep the whole read buffer alive.
                 Some(Line::Whole(row)) => Some(Content::from(&*row)),
@@ -83,6 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             if self.suspicious && row.as_ref().is_some_and(is_command) {
                 return Taken::Command;
             }
+            self.taken += 1;
             open.left -= 1;
             open.gathered_bytes += row.as_ref().map_or(0, Content::len);
             open.gathered.push(row);
