@@ -8,6 +8,7 @@
 #![allow(clippy::expect_used, reason = "a bench that cannot go on says why and ends")]
 
 mod cores;
+mod fairness;
 mod fanout;
 mod http;
 mod open;
@@ -31,7 +32,7 @@ fn main() {
         arguments.is_empty() || arguments.iter().any(|word| name.contains(word.as_str()))
     };
     type Bench = (&'static str, fn(&mut setup::Broker));
-    let benches: [Bench; 13] = [
+    let benches: [Bench; 14] = [
         ("login", |broker| otq::login(broker)),
         ("one", |broker| otq::one_at_a_time(broker)),
         ("sync", |broker| otq::one_sync_publish(broker)),
@@ -43,6 +44,7 @@ fn main() {
         ("sockets", |broker| fanout::to_sockets(broker)),
         ("events", |broker| fanout::to_events(broker)),
         ("latency", |broker| fanout::latency(broker)),
+        ("fairness", |broker| fairness::greedy_and_quiet(broker)),
         ("watch", |broker| watch::ten_sockets(broker)),
         ("open", open::serving_again),
     ];

@@ -97,7 +97,8 @@ fn one_by_one(
     }
 }
 
-fn put(topic: &str, rows: usize) -> Vec<u8> {
+/// A PUT of so many rows.
+pub fn put(topic: &str, rows: usize) -> Vec<u8> {
     let mut put = format!("OTQ PUT {topic} {rows} BATCH\r\n").into_bytes();
     for _ in 0..rows {
         put.extend_from_slice(BODY);
@@ -107,7 +108,7 @@ fn put(topic: &str, rows: usize) -> Vec<u8> {
 }
 
 /// The length of the answer to a GET.
-fn got(rows: usize) -> usize {
+pub fn got(rows: usize) -> usize {
     PROCEED.len() + rows * (BODY.len() + 2)
 }
 

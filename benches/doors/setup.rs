@@ -17,7 +17,8 @@ pub struct Broker {
 
 /// Starts the broker on a store and waits for its doors: the process, otq, http.
 fn serve(folder: &std::path::Path) -> (Child, String, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_octoq"))
+    let binary = std::env::var_os("OCTOQ_BENCH_BINARY");
+    let mut child = Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_octoq").into()))
         .args([
             "serve",
             "--set",
