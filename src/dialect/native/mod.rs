@@ -49,7 +49,9 @@ mod view;
 pub mod watch;
 mod ws;
 
+pub use object::{Object, json, object};
 pub use problem::Problem;
+pub use publish::PublishBody;
 
 use super::body::BodyTimeout;
 use super::caller::Gate;

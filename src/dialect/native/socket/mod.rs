@@ -23,6 +23,7 @@ mod round;
 mod session;
 mod work;
 
+pub use answer::{DeliveryLook, TEXT, delivery};
 pub use figures::{Family, Figures, Reason};
 pub use incoming::{End, Input, LEFT};
 pub use outgoing::Outbox;
