@@ -16,5 +16,6 @@ pub mod otq;
 pub mod path;
 pub mod socket;
 pub mod trace;
+pub mod turns;
 pub mod ui;
 pub mod websocket;

@@ -20,6 +20,7 @@ use crate::broker::{
 use crate::config::OtqConfig;
 use crate::dialect::door::{Protocol, Seat, shut_down};
 use crate::dialect::socket::{self, Attention};
+use crate::dialect::turns::Turn;
 use crate::queue::*;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::LocalBoxFuture;
@@ -44,9 +45,6 @@ const JOBS_MAX: usize = 64;
 const COMMANDS_MAX: usize = 1024;
 /// Bytes of rows or replies after which a round ends.
 const ROUND_BYTES_MAX: usize = 1 << 20;
-/// Lines taken before the other sessions and the topics of this thread get their turn, and its sockets
-/// are looked at. Others wait for this once per step of their way; it costs a look at the sockets.
-const LINES_AT_ONCE: usize = 64;
 
 /// octoque's protocol: what the connections of its door speak.
 #[derive(Clone)]
@@ -134,8 +132,7 @@ struct Talk<S> {
     /// Until when it must have logged in; `None`: it has.
     login_by: Option<Instant>,
     lines: Lines,
-    /// Lines taken since others on this thread got their turn.
-    taken: usize,
+    turn: Turn,
     input: BytesMut,
     /// The last read filled the buffer.
     busy: bool,
@@ -206,7 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             caller: None,
             login_by,
             lines: Lines::default(),
-            taken: 0,
+            turn: Turn::default(),
             input: BytesMut::new(),
             busy: false,
             out: Vec::new(),
@@ -225,9 +222,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     async fn serve(&mut self) -> io::Result<()> {
         let mut rows: Option<Rows> = None;
         loop {
-            if self.taken >= LINES_AT_ONCE {
-                self.taken = 0;
-                tokio::task::yield_now().await;
+            if self.turn.is_over() {
+                self.turn.pass().await;
             }
             let next = match &mut rows {
                 Some(open) => match self.take_rows(open) {
@@ -275,6 +271,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
 
     /// Reads more; false at the end of the stream or when the session is to end.
     async fn read(&mut self, in_rows: bool) -> io::Result<bool> {
+        self.turn.rest();
         if self.input.is_empty() && !self.busy {
             // An idle connection holds no more than this.
             self.input = BytesMut::with_capacity(IDLE_BYTES);
@@ -319,7 +316,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             }
             None => return Ok(None),
         };
-        self.taken += 1;
+        self.turn.spend();
         if self.due.len() >= COMMANDS_MAX {
             self.finish_round().await?;
         }

@@ -74,7 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         let (body_bytes_max, batch_max) = (limits.body_bytes_max, limits.batch_max);
         let mut enough = false;
         while open.left > 0 && !enough {
-            if self.taken >= LINES_AT_ONCE {
+            if self.turn.is_over() {
                 return Taken::Turn;
             }
             let row = match self.lines.next(&mut self.input, body_bytes_max) {
@@ -88,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             if self.suspicious && row.as_ref().is_some_and(is_command) {
                 return Taken::Command;
             }
-            self.taken += 1;
+            self.turn.spend();
             open.left -= 1;
             open.gathered_bytes += row.as_ref().map_or(0, Content::len);
             open.gathered.push(row);
