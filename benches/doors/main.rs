@@ -15,6 +15,7 @@ mod open;
 mod otq;
 mod push;
 mod reference;
+mod scaling;
 mod setup;
 mod turns;
 mod watch;
@@ -32,7 +33,7 @@ fn main() {
         arguments.is_empty() || arguments.iter().any(|word| name.contains(word.as_str()))
     };
     type Bench = (&'static str, fn(&mut setup::Broker));
-    let benches: [Bench; 14] = [
+    let benches: [Bench; 15] = [
         ("login", |broker| otq::login(broker)),
         ("one", |broker| otq::one_at_a_time(broker)),
         ("sync", |broker| otq::one_sync_publish(broker)),
@@ -45,6 +46,7 @@ fn main() {
         ("events", |broker| fanout::to_events(broker)),
         ("latency", |broker| fanout::latency(broker)),
         ("fairness", |broker| fairness::greedy_and_quiet(broker)),
+        ("scaling", |broker| scaling::with_more(broker)),
         ("watch", |broker| watch::ten_sockets(broker)),
         ("open", open::serving_again),
     ];
