@@ -49,6 +49,9 @@ impl Context {
 /// Bytes that were used, and messages that were confirmed or acknowledged by them.
 pub type Used = (usize, usize);
 
+/// Told of each message a consumer gets.
+pub type Sink<'a> = &'a mut dyn FnMut(&[u8]);
+
 pub trait Protocol: Send {
     /// The first words on a fresh connection, where one waits for answers: log in, declare, subscribe.
     fn open(&mut self, talk: &mut Talk) -> io::Result<()>;
@@ -71,12 +74,14 @@ pub trait Protocol: Send {
     fn start(&mut self, _out: &mut Vec<u8>) {}
 
     /// Bytes that a consumer got: tells `sink` of each message, and appends acks and the next requests.
-    fn deliveries(
-        &mut self,
-        input: &[u8],
-        sink: &mut dyn FnMut(&[u8]),
-        out: &mut Vec<u8>,
-    ) -> io::Result<Used>;
+    fn deliveries(&mut self, input: &[u8], sink: Sink<'_>, out: &mut Vec<u8>) -> io::Result<Used>;
+}
+
+/// Appends a head that is the same for each message, the body, and the end of a line.
+pub fn line(out: &mut Vec<u8>, head: &[u8], body: &[u8]) {
+    out.extend_from_slice(head);
+    out.extend_from_slice(body);
+    out.extend_from_slice(b"\r\n");
 }
 
 pub fn bad<T>(what: impl Into<String>) -> io::Result<T> {

@@ -262,12 +262,7 @@ impl Protocol for Amqp {
         Ok((at, n))
     }
 
-    fn deliveries(
-        &mut self,
-        buf: &[u8],
-        sink: &mut dyn FnMut(&[u8]),
-        out: &mut Vec<u8>,
-    ) -> io::Result<Used> {
+    fn deliveries(&mut self, buf: &[u8], sink: Sink<'_>, out: &mut Vec<u8>) -> io::Result<Used> {
         let mut at = 0;
         let mut acked = 0;
         while let Some((kind, a, b)) = next(buf, at) {

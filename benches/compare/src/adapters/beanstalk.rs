@@ -33,9 +33,7 @@ impl Protocol for Beanstalk {
     }
 
     fn publish(&mut self, body: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.head);
-        out.extend_from_slice(body);
-        out.extend_from_slice(b"\r\n");
+        line(out, &self.head, body);
     }
 
     fn confirms(&mut self, buf: &[u8], _out: &mut Vec<u8>) -> io::Result<Used> {
@@ -56,12 +54,7 @@ impl Protocol for Beanstalk {
         }
     }
 
-    fn deliveries(
-        &mut self,
-        buf: &[u8],
-        sink: &mut dyn FnMut(&[u8]),
-        out: &mut Vec<u8>,
-    ) -> io::Result<Used> {
+    fn deliveries(&mut self, buf: &[u8], sink: Sink<'_>, out: &mut Vec<u8>) -> io::Result<Used> {
         let (mut at, mut acked) = (0, 0);
         while let Some(e) = line_end(buf, at) {
             let line = &buf[at..e];

@@ -51,12 +51,7 @@ impl Protocol for Dsmq {
         out.extend_from_slice(&self.get.repeat(self.context.prefetch.min(GETS)));
     }
 
-    fn deliveries(
-        &mut self,
-        input: &[u8],
-        sink: &mut dyn FnMut(&[u8]),
-        out: &mut Vec<u8>,
-    ) -> io::Result<Used> {
+    fn deliveries(&mut self, input: &[u8], sink: Sink<'_>, out: &mut Vec<u8>) -> io::Result<Used> {
         let (mut at, mut taken) = (0, 0);
         while let Some((kind, start, end)) = get(input, at) {
             let payload = &input[start..end];

@@ -302,12 +302,7 @@ impl Protocol for Http {
         out.extend_from_slice(&self.take);
     }
 
-    fn deliveries(
-        &mut self,
-        input: &[u8],
-        sink: &mut dyn FnMut(&[u8]),
-        out: &mut Vec<u8>,
-    ) -> io::Result<Used> {
+    fn deliveries(&mut self, input: &[u8], sink: Sink<'_>, out: &mut Vec<u8>) -> io::Result<Used> {
         let (mut at, mut acked) = (0, 0);
         while let Some((end, status, body)) = answer(input, at)? {
             at = end;

@@ -127,12 +127,7 @@ impl Protocol for Mqtt {
         Ok((at, n))
     }
 
-    fn deliveries(
-        &mut self,
-        buf: &[u8],
-        sink: &mut dyn FnMut(&[u8]),
-        out: &mut Vec<u8>,
-    ) -> io::Result<Used> {
+    fn deliveries(&mut self, buf: &[u8], sink: Sink<'_>, out: &mut Vec<u8>) -> io::Result<Used> {
         let (mut at, mut acked) = (0, 0);
         while let Some((first, p, end)) = packet(buf, at) {
             if first >> 4 == 3 {
@@ -232,12 +227,7 @@ impl Protocol for OnWebSocket {
         Ok((used, confirmed))
     }
 
-    fn deliveries(
-        &mut self,
-        input: &[u8],
-        sink: &mut dyn FnMut(&[u8]),
-        out: &mut Vec<u8>,
-    ) -> io::Result<Used> {
+    fn deliveries(&mut self, input: &[u8], sink: Sink<'_>, out: &mut Vec<u8>) -> io::Result<Used> {
         let used = self.unwrap(input, out)?;
         self.answer.clear();
         let (taken, acked) = self.mqtt.deliveries(&self.inbox, sink, &mut self.answer)?;

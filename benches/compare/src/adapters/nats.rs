@@ -127,9 +127,7 @@ impl Protocol for Core {
     }
 
     fn publish(&mut self, body: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.head);
-        out.extend_from_slice(body);
-        out.extend_from_slice(b"\r\n");
+        line(out, &self.head, body);
     }
 
     fn confirms(&mut self, buf: &[u8], out: &mut Vec<u8>) -> io::Result<Used> {
@@ -145,12 +143,7 @@ impl Protocol for Core {
         Ok((at, n))
     }
 
-    fn deliveries(
-        &mut self,
-        buf: &[u8],
-        sink: &mut dyn FnMut(&[u8]),
-        out: &mut Vec<u8>,
-    ) -> io::Result<Used> {
+    fn deliveries(&mut self, buf: &[u8], sink: Sink<'_>, out: &mut Vec<u8>) -> io::Result<Used> {
         let mut at = 0;
         while let Some((ev, p)) = item(buf, at)? {
             match ev {
@@ -249,9 +242,7 @@ impl Protocol for JetStream {
     }
 
     fn publish(&mut self, body: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.head);
-        out.extend_from_slice(body);
-        out.extend_from_slice(b"\r\n");
+        line(out, &self.head, body);
     }
 
     fn confirms(&mut self, buf: &[u8], out: &mut Vec<u8>) -> io::Result<Used> {
@@ -281,12 +272,7 @@ impl Protocol for JetStream {
         self.open_pulls = 2 * self.context.prefetch;
     }
 
-    fn deliveries(
-        &mut self,
-        buf: &[u8],
-        sink: &mut dyn FnMut(&[u8]),
-        out: &mut Vec<u8>,
-    ) -> io::Result<Used> {
+    fn deliveries(&mut self, buf: &[u8], sink: Sink<'_>, out: &mut Vec<u8>) -> io::Result<Used> {
         let (mut at, mut acked) = (0, 0);
         while let Some((ev, p)) = item(buf, at)? {
             match ev {

@@ -76,12 +76,7 @@ impl Protocol for Push {
         Ok((input.len(), 0))
     }
 
-    fn deliveries(
-        &mut self,
-        input: &[u8],
-        sink: &mut dyn FnMut(&[u8]),
-        out: &mut Vec<u8>,
-    ) -> io::Result<Used> {
+    fn deliveries(&mut self, input: &[u8], sink: Sink<'_>, out: &mut Vec<u8>) -> io::Result<Used> {
         let mut at = 0;
         while let Some((kind, start, end)) = get(input, at) {
             let payload = &input[start..end];

@@ -43,12 +43,7 @@ impl Protocol for PubSub {
     }
 
     /// `message`, the channel, the message.
-    fn deliveries(
-        &mut self,
-        input: &[u8],
-        sink: &mut dyn FnMut(&[u8]),
-        _: &mut Vec<u8>,
-    ) -> io::Result<Used> {
+    fn deliveries(&mut self, input: &[u8], sink: Sink<'_>, _: &mut Vec<u8>) -> io::Result<Used> {
         let mut at = 0;
         'all: while let Some((Head::Array(Some(length)), mut next)) = head(input, at)? {
             let mut last = None;
@@ -113,7 +108,7 @@ impl List {
     }
 
     /// The key, and a list of messages.
-    fn popped(input: &[u8], at: usize, sink: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
+    fn popped(input: &[u8], at: usize, sink: Sink<'_>) -> io::Result<usize> {
         let (_, at) = whole_head(input, at)?;
         let (_, at) = whole_head(input, at)?;
         let (Head::Array(Some(length)), mut at) = whole_head(input, at)? else { return Ok(0) };
@@ -150,12 +145,7 @@ impl Protocol for List {
         }
     }
 
-    fn deliveries(
-        &mut self,
-        input: &[u8],
-        sink: &mut dyn FnMut(&[u8]),
-        out: &mut Vec<u8>,
-    ) -> io::Result<Used> {
+    fn deliveries(&mut self, input: &[u8], sink: Sink<'_>, out: &mut Vec<u8>) -> io::Result<Used> {
         let (mut at, mut acked) = (0, 0);
         while let Some(asked) = self.asked.front() {
             match asked {
@@ -232,7 +222,7 @@ impl Stream {
     }
 
     /// `[[stream, [[id, [field, value]] ...]]]`
-    fn entries(&mut self, input: &[u8], at: usize, sink: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+    fn entries(&mut self, input: &[u8], at: usize, sink: Sink<'_>) -> io::Result<()> {
         self.ids.clear();
         let (Head::Array(Some(_)), at) = whole_head(input, at)? else { return Ok(()) };
         let (_, at) = whole_head(input, at)?;
@@ -296,12 +286,7 @@ impl Protocol for Stream {
         }
     }
 
-    fn deliveries(
-        &mut self,
-        input: &[u8],
-        sink: &mut dyn FnMut(&[u8]),
-        out: &mut Vec<u8>,
-    ) -> io::Result<Used> {
+    fn deliveries(&mut self, input: &[u8], sink: Sink<'_>, out: &mut Vec<u8>) -> io::Result<Used> {
         let (mut at, mut acked) = (0, 0);
         while !self.asked.is_empty() {
             let Some(end) = skip(input, at)? else { break };
